@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/lucid (and, with alias_kvm=1, /dev/kvm): the device node and the ioctls
+ * of its file descriptor, KVM's "system ioctls".
+ */
+#define pr_fmt(fmt) "lucid: " fmt
+
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+#include "device.h"
+#include "lucid.h"
+
+static bool alias_kvm;
+module_param(alias_kvm, bool, 0444);
+MODULE_PARM_DESC(alias_kvm, "answer on /dev/kvm too (KVM must not be loaded)");
+
+static long lucid_dev_ioctl(struct file *file, unsigned int nr, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (nr) {
+	case KVM_GET_API_VERSION:
+		return arg ? -EINVAL : KVM_API_VERSION;
+	case KVM_CREATE_VM:
+		return lucid_vm_create(arg);
+	case KVM_CHECK_EXTENSION:
+		return lucid_check_extension(NULL, arg);
+	case KVM_GET_VCPU_MMAP_SIZE:
+		return arg ? -EINVAL : 2 * PAGE_SIZE;
+	case KVM_GET_SUPPORTED_CPUID:
+		return lucid_cpuid_get_supported(argp);
+	case KVM_GET_MSR_INDEX_LIST:
+		return lucid_msr_index_list(argp);
+	}
+	return -ENOTTY;
+}
+
+static const struct file_operations lucid_dev_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = lucid_dev_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+/* 0660; the group (kvm, if it exists) is given by udev: tools/lucid/lucid.rules. */
+static struct miscdevice lucid_dev = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "lucid",
+	.mode = 0660,
+	.fops = &lucid_dev_fops,
+};
+
+static struct miscdevice lucid_kvm_dev = {
+	.minor = KVM_MINOR,
+	.name = "kvm",
+	.mode = 0660,
+	.fops = &lucid_dev_fops,
+};
+
+/**
+ * lucid_device_register - make the nodes
+ *
+ * Return: 0; -EBUSY with a line in the log if /dev/kvm is asked for but taken.
+ */
+int lucid_device_register(void)
+{
+	int r = misc_register(&lucid_dev);
+
+	if (r) {
+		pr_err("cannot register /dev/lucid: error %d\n", r);
+		return r;
+	}
+	if (!alias_kvm)
+		return 0;
+	r = misc_register(&lucid_kvm_dev);
+	if (r) {
+		pr_err("alias_kvm=1: /dev/kvm is taken (is KVM loaded? try: modprobe -r kvm_amd kvm_intel kvm)\n");
+		misc_deregister(&lucid_dev);
+	}
+	return r;
+}
+
+void lucid_device_unregister(void)
+{
+	if (alias_kvm)
+		misc_deregister(&lucid_kvm_dev);
+	misc_deregister(&lucid_dev);
+}

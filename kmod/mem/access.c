@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest memory read and written by the host.
+ *
+ * Two ways.  Through the slots and user memory: everything the guest could
+ * reach, brought in if need be; may sleep.  And by peeking: only what the
+ * nested tables map at this moment, without any lock, for the moments right
+ * after an exit.
+ */
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+#define NO_HVA	(~0UL)
+
+/* The address of the guest's byte at @gpa; NO_HVA where it has no such RAM. */
+static unsigned long gpa_hva(const struct lucid_slots *slots, u64 gpa, bool write)
+{
+	const struct lucid_slot *slot = lucid_mem_find_slot(slots, gpa >> PAGE_SHIFT);
+
+	if (!slot || (write && lucid_slot_readonly(slot)))
+		return NO_HVA;
+	return lucid_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa);
+}
+
+static unsigned int left_in_page(u64 gpa, unsigned int len)
+{
+	return min_t(u64, len, PAGE_SIZE - offset_in_page(gpa));
+}
+
+static bool is_ram(const struct lucid_slots *slots, u64 gpa, unsigned int len, bool write)
+{
+	unsigned int n;
+
+	for (; len; gpa += n, len -= n) {
+		n = left_in_page(gpa, len);
+		if (gpa_hva(slots, gpa, write) == NO_HVA)
+			return false;
+	}
+	return true;
+}
+
+static int access_ram(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len, bool write)
+{
+	const struct lucid_slots *slots;
+	unsigned int n;
+	int r = 0, idx;
+
+	might_sleep();
+	if (current->mm != vm->mem.mm)
+		return -EIO;
+	idx = srcu_read_lock(&vm->mem.srcu);
+	slots = lucid_mem_slots(vm);
+	if (!is_ram(slots, gpa, len, write))
+		r = LUCID_FAULT_MMIO;
+	for (; !r && len; gpa += n, buf += n, len -= n) {
+		void __user *p = (void __user *)gpa_hva(slots, gpa, write);
+
+		n = left_in_page(gpa, len);
+		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
+			r = -EFAULT;
+	}
+	srcu_read_unlock(&vm->mem.srcu, idx);
+	return r;
+}
+
+/**
+ * lucid_mem_read - read guest-physical memory
+ * @vm: the VM
+ * @gpa: from where; may cross pages and slots
+ * @buf: to where
+ * @len: bytes
+ *
+ * Context: a thread of the VM's process; sleeps.
+ * Return: 0; LUCID_FAULT_MMIO if any byte of it is no RAM, and then nothing
+ * was read; -EFAULT if the slot's memory is not there; -EIO, a foreign process.
+ */
+int lucid_mem_read(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len)
+{
+	return access_ram(vm, gpa, buf, len, false);
+}
+
+/**
+ * lucid_mem_write - write guest-physical memory
+ * @vm: the VM
+ * @gpa: to where; may cross pages and slots
+ * @buf: from where
+ * @len: bytes
+ *
+ * Context: a thread of the VM's process; sleeps.
+ * Return: 0; LUCID_FAULT_MMIO if any byte of it is no RAM or lies in a
+ * read-only slot, and then nothing was written; -EFAULT if the slot's memory
+ * is not there or not writable (what comes before it is written); -EIO.
+ */
+int lucid_mem_write(struct lucid_vm *vm, u64 gpa, const void *buf, unsigned int len)
+{
+	return access_ram(vm, gpa, (void *)buf, len, true);
+}
+
+/**
+ * lucid_mem_cmpxchg - change guest memory if it is still what it was
+ * @vm: the VM
+ * @gpa: of an entry of a guest's page table; aligned to @len
+ * @old: what was read there
+ * @new: what is to be there
+ * @len: 4 or 8
+ *
+ * Context: a thread of the VM's process; sleeps.
+ * Return: 0, done; 1, it was something else; -EFAULT, no memory that may be
+ * written there; -EINVAL; -EIO, a foreign process.
+ */
+int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned int len)
+{
+	unsigned long hva;
+	u32 old32 = old;
+	int r, idx;
+
+	might_sleep();
+	if ((len != 4 && len != 8) || !IS_ALIGNED(gpa, len))
+		return -EINVAL;
+	if (current->mm != vm->mem.mm)
+		return -EIO;
+	idx = srcu_read_lock(&vm->mem.srcu);
+	hva = gpa_hva(lucid_mem_slots(vm), gpa, true);
+	if (hva == NO_HVA)
+		r = -EFAULT;
+	else if (len == 8)
+		r = __try_cmpxchg_user((u64 __user *)hva, &old, new, fault64);
+	else
+		r = __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
+	srcu_read_unlock(&vm->mem.srcu, idx);
+	return r;
+}
+
+/**
+ * lucid_mem_peek - read guest memory right after an exit
+ * @vm: the VM
+ * @gpa: from where; may cross pages
+ * @buf: to where
+ * @len: bytes
+ *
+ * Context: as lucid_mem_peek_ptr().
+ * Return: 0, or -EAGAIN if any byte is not in the nested tables: the caller
+ * comes again with lucid_mem_read() where it may sleep.
+ */
+int lucid_mem_peek(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len)
+{
+	unsigned int n;
+
+	for (; len; gpa += n, buf += n, len -= n) {
+		const void *p = lucid_mem_peek_ptr(&vm->mem, gpa);
+
+		if (!p)
+			return -EAGAIN;
+		n = left_in_page(gpa, len);
+		memcpy(buf, p, n);
+	}
+	return 0;
+}
+
+/**
+ * lucid_mem_peek_u64 - lucid_mem_peek() of one entry of a guest's page table
+ * @vm: the VM
+ * @gpa: from where; aligned to 8
+ * @val: read as a whole
+ */
+int lucid_mem_peek_u64(struct lucid_vm *vm, u64 gpa, u64 *val)
+{
+	const u64 *p = lucid_mem_peek_ptr(&vm->mem, gpa);
+
+	if (unlikely(!p))
+		return -EAGAIN;
+	*val = READ_ONCE(*p);
+	return 0;
+}

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KVM_RUN: two loops.
+ *
+ * The outer one (lucid_vcpu_run) may sleep and be preempted: it answers
+ * signals, completes I/O, serves slow exits.  The inner one (stay) runs on one
+ * CPU with the guest's FPU loaded; it enters, serves what can be served with
+ * interrupts off (or on, without sleeping), and enters again.  Nothing of the
+ * guest's outlives a stay, so a vCPU is never switched out half loaded and no
+ * preemption notifier is needed.
+ *
+ * Before every entry, with interrupts off, the inner loop looks whether the
+ * host wants its CPU: need_resched, signals, task work and the freezer (all in
+ * the thread's flags), pending softirqs, requests to the vCPU.  Host interrupts
+ * need no look: with one pending, VMRUN exits at once.
+ *
+ * The order between an entry and a change of the nested tables:
+ *
+ *   vCPU thread                          who changes the tables
+ *   -----------                          ----------------------
+ *   interrupts off                       edit entries
+ *   seat.in_guest = 1                    mem.epoch++
+ *   full barrier                         full barrier
+ *   read mem.epoch, flush if it moved    in_guest? send an IPI to its CPU, wait
+ *   enter                                only then free pages or tables
+ *
+ * Either the thread sees the new epoch and flushes, or the other side sees the
+ * mark, and its IPI ends the guest; the wait is over when the CPU has taken the
+ * IPI, which it can only outside the guest.  The mark stays up for the whole
+ * stay: one barrier a stay, not one an entry.  Re-entries only read the epoch
+ * again: a change after that read finds the mark long visible.
+ */
+#include <linux/delay.h>
+#include <linux/entry-kvm.h>
+#include <linux/interrupt.h>
+#include <linux/kernel.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <linux/timex.h>
+
+#include "lucid.h"
+
+/* ---- events --------------------------------------------------------------- */
+
+/* Could userspace queue an interrupt now (KVM_INTERRUPT) and have it delivered? */
+static bool interrupt_ready(struct lucid_vcpu *vcpu)
+{
+	const struct lucid_events *ev = &vcpu->events;
+
+	return (lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF) &&
+	       !lucid_hw_get_shadow(vcpu) && !ev->interrupt.injected &&
+	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected;
+}
+
+static int take_requests(struct lucid_vcpu *vcpu)
+{
+	if (unlikely(test_and_clear_bit(LUCID_REQ_TRIPLE_FAULT, &vcpu->requests))) {
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return LUCID_TO_USER;
+	}
+	if (test_and_clear_bit(LUCID_REQ_NMI, &vcpu->requests)) {
+		/* One can wait behind the one being served; one more if none is. */
+		unsigned int limit = vcpu->events.nmi.masked || vcpu->events.nmi.injected ? 1 : 2;
+		unsigned int n = vcpu->events.nmi.pending + atomic_xchg(&vcpu->nmi_queued, 0);
+
+		vcpu->events.nmi.pending = min(n, limit);
+		vcpu->events_armed |= vcpu->events.nmi.pending;
+	}
+	return LUCID_REENTER;
+}
+
+/* ---- the inner loop --------------------------------------------------------- */
+
+/* Which tag to enter with, what to flush.  Interrupts off, marked in-guest. */
+static __always_inline void choose_tag(struct lucid_vcpu *vcpu, struct lucid_tlb_cpu *tc,
+				       int cpu, struct lucid_tlb_decision *d)
+{
+	u64 epoch = READ_ONCE(vcpu->vm->mem.epoch);
+
+	if (likely(lucid_tlb_is_warm(tc, &vcpu->tlb, cpu, epoch))) {
+		d->flush = LUCID_TLB_KEEP;
+		return;
+	}
+	*d = lucid_tlb_decide(tc, &vcpu->tlb, cpu, epoch);
+	vcpu->stats.tag[d->cause]++;
+	lucid_hw_set_tag(vcpu, vcpu->tlb.tag, d->flush);
+}
+
+/* Does the host, or somebody with a request, want this thread out of the guest? */
+static __always_inline bool host_wants_cpu(struct lucid_vcpu *vcpu)
+{
+	return __xfer_to_guest_mode_work_pending() || local_softirq_pending() ||
+	       READ_ONCE(vcpu->requests);
+}
+
+static void account_exit(struct lucid_vcpu *vcpu, u64 now)
+{
+	if (vcpu->stats.exit_tsc)
+		vcpu->stats.exit[vcpu->stats.exit_index].cycles += now - vcpu->stats.exit_tsc;
+	vcpu->stats.exit_tsc = 0;
+}
+
+static int fail_entry(struct lucid_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	vcpu->run->fail_entry.hardware_entry_failure_reason = lucid_hw_exit_code(vcpu);
+	vcpu->run->fail_entry.cpu = vcpu->last_cpu;
+	return LUCID_TO_USER;
+}
+
+/*
+ * One stay in the guest.  Called and left with interrupts off, on one CPU.
+ * Return: enum lucid_next (REENTER: come again after the host had its turn)
+ * or a negative errno.
+ */
+static int stay(struct lucid_vcpu *vcpu)
+{
+	struct lucid_tlb_cpu *tc = this_cpu_ptr(&lucid_tlb_cpus);
+	int cpu = smp_processor_id();
+	struct lucid_tlb_decision tag;
+	int r;
+
+	if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
+		return LUCID_NOT_HERE;
+
+	lucid_hw_load(vcpu);
+	vcpu->seat.cpu = cpu;
+	/* The mark, and the full barrier between it and the read of the epoch. */
+	smp_store_mb(vcpu->seat.in_guest, 1);
+	lucid_guest_timing_enter();
+
+	for (;;) {
+		r = LUCID_REENTER;
+		if (unlikely(host_wants_cpu(vcpu)))
+			break;
+		if (unlikely(READ_ONCE(vcpu->run->request_interrupt_window))) {
+			if (interrupt_ready(vcpu)) {
+				vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+				r = LUCID_TO_USER;
+				break;
+			}
+			lucid_hw_interrupt_window(vcpu, true);
+		}
+		if (unlikely(vcpu->events_armed))
+			vcpu->events_armed = lucid_hw_inject(vcpu);
+		choose_tag(vcpu, tc, cpu, &tag);
+		if (unlikely(vcpu->stats.timed))
+			account_exit(vcpu, rdtsc());
+
+		vcpu->stats.entries++;
+		if (unlikely(!lucid_hw_enter(vcpu))) {
+			r = fail_entry(vcpu);
+			break;
+		}
+		if (unlikely(tag.flush != LUCID_TLB_KEEP)) {
+			lucid_tlb_commit(tc, &vcpu->tlb, &tag);
+			lucid_hw_set_tag(vcpu, vcpu->tlb.tag, LUCID_TLB_KEEP);
+		}
+		if (unlikely(vcpu->stats.timed))
+			vcpu->stats.exit_tsc = rdtsc();
+
+		r = lucid_hw_exit_fast(vcpu);
+		vcpu->stats.exit[vcpu->stats.exit_index].count++;
+		if (likely(r == LUCID_REENTER))
+			continue;
+		if (r == LUCID_REENTER_IRQ) {
+			/* The host's interrupt is taken here, as guest time. */
+			local_irq_enable();
+			nop();
+			local_irq_disable();
+			if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
+				break;
+			continue;
+		}
+		if (r == LUCID_ATOMIC) {
+			local_irq_enable();
+			r = lucid_hw_exit_atomic(vcpu);
+			local_irq_disable();
+			if (likely(r == LUCID_REENTER) && likely(this_cpu_read(lucid_cpu_enabled)))
+				continue;
+		}
+		break;
+	}
+
+	lucid_guest_timing_exit();
+	WRITE_ONCE(vcpu->seat.in_guest, 0);
+	lucid_hw_unload(vcpu);
+	return r;
+}
+
+/* ---- the outer loop ----------------------------------------------------------- */
+
+static int host_work(struct lucid_vcpu *vcpu)
+{
+	if (__xfer_to_guest_mode_work_pending()) {
+		/* Signals are ours to answer; the rest (resched, task work) is done here. */
+		if (signal_pending(current)) {
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			return -EINTR;
+		}
+		return lucid_xfer_to_guest_mode_work();
+	}
+	cond_resched();
+	return 0;
+}
+
+static int run_loop(struct lucid_vcpu *vcpu)
+{
+	int r;
+
+	do {
+		r = host_work(vcpu);
+		if (r)
+			break;
+		r = lucid_table_cache_fill(&vcpu->tables);
+		if (r)
+			break;
+		r = take_requests(vcpu);
+		if (r)
+			break;
+
+		lucid_fpu_enter(vcpu);
+		local_irq_disable();
+		r = stay(vcpu);
+		local_irq_enable();
+		lucid_fpu_leave(vcpu);
+
+		if (r == LUCID_SLOW) {
+			r = lucid_hw_exit_slow(vcpu);
+		} else if (r == LUCID_NOT_HERE) {
+			/* Make room for the hotplug thread, which moves us away. */
+			msleep_interruptible(1);
+			r = LUCID_REENTER;
+		}
+	} while (r == LUCID_REENTER || r == LUCID_REENTER_IRQ);
+
+	if (vcpu->stats.timed)
+		account_exit(vcpu, rdtsc());
+	return r;
+}
+
+#define LUCID_SYNC_REGS	(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+
+static int sync_in(struct lucid_vcpu *vcpu, u64 dirty)
+{
+	struct kvm_sync_regs *s = &vcpu->run->s.regs;
+
+	/* Copied before they are checked: the page is shared with userspace. */
+	if (dirty & KVM_SYNC_X86_REGS) {
+		struct kvm_regs regs = s->regs;
+
+		lucid_set_regs(vcpu, &regs);
+	}
+	if (dirty & KVM_SYNC_X86_SREGS) {
+		struct kvm_sregs sregs;
+
+		memcpy(&sregs, &s->sregs, sizeof(sregs));
+		barrier();
+		if (lucid_set_sregs(vcpu, &sregs))
+			return -EINVAL;
+	}
+	if (dirty & KVM_SYNC_X86_EVENTS) {
+		struct kvm_vcpu_events events;
+
+		memcpy(&events, &s->events, sizeof(events));
+		barrier();
+		if (lucid_set_events(vcpu, &events))
+			return -EINVAL;
+	}
+	WRITE_ONCE(vcpu->run->kvm_dirty_regs, dirty & ~(u64)LUCID_SYNC_REGS);
+	return 0;
+}
+
+static void sync_out(struct lucid_vcpu *vcpu, u64 valid)
+{
+	struct kvm_sync_regs *s = &vcpu->run->s.regs;
+
+	if (valid & KVM_SYNC_X86_REGS)
+		lucid_get_regs(vcpu, &s->regs);
+	if (valid & KVM_SYNC_X86_SREGS)
+		lucid_get_sregs(vcpu, &s->sregs);
+	if (valid & KVM_SYNC_X86_EVENTS)
+		lucid_get_events(vcpu, &s->events);
+}
+
+/**
+ * lucid_vcpu_run - the ioctl KVM_RUN
+ * @vcpu: the vCPU
+ *
+ * Context: vcpu->lock held; sleeps.
+ * Return: 0 with run->exit_reason set, or what KVM's api.rst says: -EINTR
+ * (signal, immediate_exit), -EFAULT (memory behind a slot is gone), -EINVAL.
+ */
+int lucid_vcpu_run(struct lucid_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	u64 valid = READ_ONCE(run->kvm_valid_regs), dirty = READ_ONCE(run->kvm_dirty_regs);
+	sigset_t saved;
+	int r;
+
+	if ((valid | dirty) & ~(u64)LUCID_SYNC_REGS)
+		return -EINVAL;
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &saved);
+
+	if (dirty) {
+		r = sync_in(vcpu, dirty);
+		if (r)
+			goto out;
+	}
+	if (lucid_set_cr8(vcpu, READ_ONCE(run->cr8))) {
+		r = -EINVAL;
+		goto out;
+	}
+	r = lucid_io_complete(vcpu);
+	if (r == LUCID_REENTER) {
+		if (lucid_immediate_exit(run)) {
+			run->exit_reason = KVM_EXIT_INTR;
+			r = -EINTR;
+		} else {
+			r = run_loop(vcpu);
+		}
+	}
+out:
+	if (r == LUCID_TO_USER)
+		r = 0;
+	vcpu->stats.userspace_exits++;
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &saved, NULL);
+
+	if (valid)
+		sync_out(vcpu, valid);
+	run->if_flag = !!(lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF);
+	run->ready_for_interrupt_injection = interrupt_ready(vcpu);
+	run->cr8 = vcpu->cr8;
+	run->apic_base = vcpu->apic_base;
+	run->flags = 0;
+	return r;
+}
+
+/* ---- what others want of a running vCPU ------------------------------------------ */
+
+static void kicked(void *unused)
+{
+	/* The interrupt itself ended the guest; see the order at the top. */
+}
+
+/**
+ * lucid_vm_flush_remote - end the guest on every CPU that is in it with @vm
+ * @vm: the VM
+ *
+ * Call it after mem.epoch moved.  CPUs that are not in the guest find out by
+ * the epoch on their next entry.
+ *
+ * Context: interrupts on; waits for other CPUs; may hold mem.lock (nobody
+ * waits for that with interrupts off).
+ */
+void lucid_vm_flush_remote(struct lucid_vm *vm)
+{
+	cpumask_var_t mask;
+	unsigned int i, n;
+	int me;
+
+	smp_mb();	/* the epoch before the marks: see the table at the top */
+	if (!zalloc_cpumask_var(&mask, GFP_ATOMIC)) {
+		smp_call_function(kicked, NULL, 1);
+		return;
+	}
+	me = get_cpu();
+	n = READ_ONCE(vm->nr_vcpus);
+	for (i = 0; i < n; i++) {
+		const struct lucid_vcpu *vcpu = READ_ONCE(vm->vcpus[i]);
+
+		if (vcpu && READ_ONCE(vcpu->seat.in_guest)) {
+			int cpu = READ_ONCE(vcpu->seat.cpu);
+
+			if (cpu != me)
+				__cpumask_set_cpu(cpu, mask);
+		}
+	}
+	if (!cpumask_empty(mask))
+		smp_call_function_many(mask, kicked, NULL, 1);
+	put_cpu();
+	free_cpumask_var(mask);
+}
+
+/**
+ * lucid_bench_floor - enter and leave, serving nothing
+ * @vcpu: the vCPU
+ * @b: iterations in, cycles out
+ *
+ * Context: vcpu->lock held; sleeps.
+ * Return: 0; -EINVAL for too many iterations; -EINTR; -EBUSY; -EIO if the
+ * guest did not stand on an instruction that exits.
+ */
+int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
+{
+	u64 left = b->iterations, t, rip = lucid_hw_get_rip(vcpu);
+	struct lucid_tlb_decision tag;
+	int r = 0;
+
+	if (b->iterations > 10000000 || b->flags)
+		return -EINVAL;
+	b->cycles = 0;
+	while (left && !r) {
+		r = host_work(vcpu);
+		if (r)
+			break;
+		lucid_fpu_enter(vcpu);
+		local_irq_disable();
+		if (this_cpu_read(lucid_cpu_enabled)) {
+			lucid_hw_load(vcpu);
+			vcpu->seat.cpu = smp_processor_id();
+			smp_store_mb(vcpu->seat.in_guest, 1);
+			t = rdtsc();
+			while (left && !host_wants_cpu(vcpu)) {
+				choose_tag(vcpu, this_cpu_ptr(&lucid_tlb_cpus),
+					   smp_processor_id(), &tag);
+				if (!lucid_hw_enter(vcpu)) {
+					r = -EIO;
+					break;
+				}
+				lucid_tlb_commit(this_cpu_ptr(&lucid_tlb_cpus), &vcpu->tlb, &tag);
+				lucid_hw_set_tag(vcpu, vcpu->tlb.tag, LUCID_TLB_KEEP);
+				if (lucid_hw_get_rip(vcpu) != rip) {
+					r = -EIO;
+					break;
+				}
+				if (lucid_hw_exit_was_host(vcpu)) {
+					local_irq_enable();
+					nop();
+					local_irq_disable();
+					continue;
+				}
+				left--;
+			}
+			b->cycles += rdtsc() - t;
+			WRITE_ONCE(vcpu->seat.in_guest, 0);
+			lucid_hw_unload(vcpu);
+		}
+		local_irq_enable();
+		lucid_fpu_leave(vcpu);
+	}
+	b->exit_code = lucid_hw_exit_code(vcpu);
+	return r;
+}

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SVM: the machine, the CPU, a vCPU's control block, and a stay in the guest.
+ *
+ * What an exit gives back, and who does the rest:
+ *
+ *   state                                      restored by
+ *   -----------------------------------------  ------------------------------------
+ *   CR0/3/4, EFER, CS/DS/ES/SS, GDTR and IDTR  VMRUN itself, from VM_HSAVE_PA
+ *     with their limits, RIP, RSP, RAX, RFLAGS
+ *   FS, GS, TR and LDTR with hidden parts,     VMLOAD of the host area (entry.S); the
+ *     KERNEL_GS_BASE, STAR, LSTAR, CSTAR,        TSS limit comes back with TR, so no
+ *     SFMASK, SYSENTER_*                         invalidate_tss_limit() is due
+ *   other general registers                    entry.S
+ *   DR7                                        the exit clears it (all off);
+ *                                                hw_breakpoint_restore() if in use
+ *   DR0-3                                      the same; loaded only while the guest
+ *                                                has a breakpoint on
+ *   DR6, CR2                                   nobody: the host reads them only right
+ *                                                after its own #DB or #PF
+ *   XCR0, XSS                                  svm_switch_xcr0(), around each VMRUN
+ *   TSC_AUX                                    lucid_hw_unload(), before anyone can
+ *                                                reach user mode
+ *   SPEC_CTRL, PRED_CMD, DEBUGCTL, perf MSRs   intercepted: never the guest's
+ *   perf counters                              "host only" counting: amd_pmu_enable_virt
+ *   PKRU                                       not offered: CR4.PKE stays 0 in the guest
+ *   FPU, SSE, AVX                              x86/fpu.c, at both ends of the stay
+ */
+#define pr_fmt(fmt) "lucid: " fmt
+
+#include <linux/gfp.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/mem_encrypt.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/fpu/xcr.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/perf_event.h>
+
+#include "svm.h"
+
+DEFINE_PER_CPU(struct svm_cpu, svm_cpus);
+
+/* One set for all guests: every port and all but a few MSRs are intercepted. */
+#define IOPM_ORDER	2		/* 12 KiB, APM vol. 2, "I/O Permissions Map" */
+#define MSRPM_ORDER	1		/* 8 KiB, "MSR Permissions Map" */
+static unsigned long svm_iopm, svm_msrpm;
+
+static bool nrips = true;
+module_param(nrips, bool, 0444);
+MODULE_PARM_DESC(nrips, "take instruction lengths from the CPU where it tells them (0: always decode)");
+
+/* ---- the machine ------------------------------------------------------- */
+
+/**
+ * lucid_hw_probe - is there SVM, and is it good enough?
+ *
+ * Return: 0; -ENODEV without SVM or nested paging, -EOPNOTSUPP when firmware
+ * switched it off (VM_CR.SVMDIS); one line in the log says which.
+ */
+int lucid_hw_probe(void)
+{
+	u64 vm_cr;
+	u32 edx;
+
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON) {
+		pr_err("this CPU is not AMD's or Hygon's: no SVM (VMX comes in a later version)\n");
+		return -ENODEV;
+	}
+	/* X86_FEATURE_SVM is cleared by the kernel when firmware locks it. */
+	if (!(cpuid_ecx(0x80000001) & BIT(2))) {
+		pr_err("this CPU has no SVM (in a virtual machine: is nesting enabled?)\n");
+		return -ENODEV;
+	}
+	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & SVM_VM_CR_SVM_DIS_MASK)) {
+		pr_err("SVM is switched off by firmware (VM_CR.SVMDIS): enable SVM or AMD-V in its setup\n");
+		return -EOPNOTSUPP;
+	}
+	edx = cpuid_edx(SVM_CPUID_FUNC);
+	if (!(edx & BIT(0))) {
+		pr_err("this CPU has SVM but no nested paging (NPT)\n");
+		return -ENODEV;
+	}
+	lucid_hw_caps = (struct lucid_hw_caps) {
+		.name = "SVM",
+		.nr_tags = cpuid_ebx(SVM_CPUID_FUNC),
+		.flush_by_tag = edx & BIT(6),
+		.insn_len = nrips && (edx & BIT(3)),
+	};
+	if (lucid_hw_caps.nr_tags < 2) {
+		pr_err("this CPU has no ASID to spare\n");
+		return -ENODEV;
+	}
+	return 0;
+}
+
+/* Let the guest reach an MSR without an exit. */
+static void msrpm_allow(u32 msr, bool read, bool write)
+{
+	/* Three ranges of 8192 MSRs, two bits each: read, write. */
+	static const u32 range[] = { 0, 0xc0000000, 0xc0010000 };
+	unsigned long *map = (unsigned long *)svm_msrpm;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(range); i++) {
+		if (msr < range[i] || msr >= range[i] + 0x2000)
+			continue;
+		if (read)
+			__clear_bit(i * 0x4000 + 2 * (msr - range[i]), map);
+		if (write)
+			__clear_bit(i * 0x4000 + 2 * (msr - range[i]) + 1, map);
+		return;
+	}
+}
+
+/* MSRs whose guest value lives in the VMCB: no exit, nothing to switch. */
+static const u32 svm_direct_msrs[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+	MSR_IA32_SYSENTER_CS,
+};
+
+int lucid_hw_setup(void)
+{
+	unsigned int i;
+	int cpu;
+
+	svm_iopm = __get_free_pages(GFP_KERNEL, IOPM_ORDER);
+	svm_msrpm = __get_free_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!svm_iopm || !svm_msrpm)
+		goto err;
+	memset((void *)svm_iopm, 0xff, PAGE_SIZE << IOPM_ORDER);
+	memset((void *)svm_msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (i = 0; i < ARRAY_SIZE(svm_direct_msrs); i++)
+		msrpm_allow(svm_direct_msrs[i], true, true);
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *sc = per_cpu_ptr(&svm_cpus, cpu);
+
+		sc->hsave = (void *)get_zeroed_page(GFP_KERNEL);
+		sc->host = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!sc->hsave || !sc->host)
+			goto err;
+		sc->host_pa = __sme_pa(sc->host);
+	}
+	return 0;
+err:
+	lucid_hw_unsetup();
+	return -ENOMEM;
+}
+
+void lucid_hw_unsetup(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *sc = per_cpu_ptr(&svm_cpus, cpu);
+
+		free_page((unsigned long)sc->hsave);
+		free_page((unsigned long)sc->host);
+		sc->hsave = sc->host = NULL;
+	}
+	free_pages(svm_iopm, IOPM_ORDER);
+	free_pages(svm_msrpm, MSRPM_ORDER);
+	svm_iopm = svm_msrpm = 0;
+}
+
+/**
+ * lucid_hw_cpu_enable - turn SVM on, on this CPU
+ *
+ * Context: interrupts off.
+ * Return: 0; -EBUSY if EFER.SVME is set already: someone else's.
+ */
+int lucid_hw_cpu_enable(void)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpus);
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME) {
+		pr_err_ratelimited("CPU %d: EFER.SVME is set: another hypervisor holds SVM (usually kvm_amd, VirtualBox or VMware); stop its guests or unload it: 'lucid info' says which\n",
+				   smp_processor_id());
+		return -EBUSY;
+	}
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, __sme_pa(sc->hsave));
+	sc->tsc_aux = 0;
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID))
+		rdmsrl(MSR_TSC_AUX, sc->tsc_aux);
+	sc->last_vm = 0;
+	amd_pmu_enable_virt();
+	return 0;
+}
+
+/* Context: interrupts off, or NMI in a crash. */
+void lucid_hw_cpu_disable(void)
+{
+	u64 efer;
+
+	amd_pmu_disable_virt();
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME) {
+		/* With GIF = 0 nothing would ever interrupt this CPU again. */
+		asm volatile("stgi" ::: "memory");
+		wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	}
+}
+
+/* ---- a vCPU -------------------------------------------------------------- */
+
+int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu)
+{
+	struct lucid_hw_vcpu *hw = kzalloc(sizeof(*hw), GFP_KERNEL_ACCOUNT);
+
+	if (!hw)
+		return -ENOMEM;
+	hw->vmcb = (struct vmcb *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!hw->vmcb) {
+		kfree(hw);
+		return -ENOMEM;
+	}
+	hw->vmcb_pa = __sme_pa(hw->vmcb);
+	vcpu->hw = hw;
+	return 0;
+}
+
+void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu)
+{
+	if (!vcpu->hw)
+		return;
+	free_page((unsigned long)vcpu->hw->vmcb);
+	kfree(vcpu->hw);
+	vcpu->hw = NULL;
+}
+
+/*
+ * Always intercepted.  #AC and #DB: their delivery can be made to raise them
+ * again for ever, without the CPU looking at interrupts (CVE-2015-5307,
+ * CVE-2015-8104).  #MC must reach the host.  The TASK_SWITCH intercept is not
+ * needed: with nested paging the CPU does all of it itself.
+ */
+static const u8 svm_intercepts[] = {
+	SVM_ICPT_CR0_WRITE, SVM_ICPT_CR4_WRITE, SVM_ICPT_CR8_WRITE,
+	SVM_ICPT_EXCEPTION + X86_TRAP_DB,
+	SVM_ICPT_EXCEPTION + X86_TRAP_AC,
+	SVM_ICPT_EXCEPTION + X86_TRAP_MC,
+	SVM_ICPT_INTR, SVM_ICPT_NMI, SVM_ICPT_SMI, SVM_ICPT_INIT,
+	SVM_ICPT_RDPMC, SVM_ICPT_CPUID, SVM_ICPT_RSM, SVM_ICPT_INVD, SVM_ICPT_HLT,
+	SVM_ICPT_INVLPGA, SVM_ICPT_IOIO, SVM_ICPT_MSR,
+	SVM_ICPT_SHUTDOWN, SVM_ICPT_VMRUN, SVM_ICPT_VMMCALL, SVM_ICPT_VMLOAD,
+	SVM_ICPT_VMSAVE, SVM_ICPT_STGI, SVM_ICPT_CLGI, SVM_ICPT_SKINIT,
+	SVM_ICPT_WBINVD, SVM_ICPT_MONITOR, SVM_ICPT_MWAIT, SVM_ICPT_XSETBV,
+	SVM_ICPT_RDPRU, SVM_ICPT_MCOMMIT, SVM_ICPT_INVLPGB, SVM_ICPT_TLBSYNC,
+};
+
+/**
+ * lucid_hw_vcpu_reset - the control block of a CPU that was just reset
+ * @vcpu: the vCPU
+ *
+ * What x86/state.c sets through the contract (segments, CRs) comes after.
+ */
+void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu)
+{
+	struct lucid_hw_vcpu *hw = vcpu->hw;
+	struct vmcb *vmcb = hw->vmcb;
+	unsigned int i;
+
+	memset(vmcb, 0, sizeof(*vmcb));
+	hw->injecting = 0;
+	hw->nmi_iret = hw->nmi_step = false;
+
+	for (i = 0; i < ARRAY_SIZE(svm_intercepts); i++)
+		svm_intercept_set(vcpu, svm_intercepts[i], true);
+	vmcb->control.intercepts[SVM_ICPT_DR_ALL / 32] = ~0u;
+	vmcb->control.iopm_pa = __sme_set(virt_to_phys((void *)svm_iopm));
+	vmcb->control.msrpm_pa = __sme_set(virt_to_phys((void *)svm_msrpm));
+	vmcb->control.int_ctl = SVM_V_INTR_MASKING;
+	vmcb->control.nested_ctl = SVM_NESTED_PAGING;
+	vmcb->control.nested_cr3 = vcpu->vm->mem.root_pa;
+	vmcb->control.tsc_offset = vcpu->tsc_offset;
+	vmcb->save.g_pat = vcpu->msrs.pat;
+	vmcb->save.dr6 = DR6_RESERVED;
+	vmcb->save.dr7 = 0x400;
+	vmcb->save.rflags = X86_EFLAGS_FIXED;
+	lucid_hw_cpuid_changed(vcpu);
+}
+
+void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu)
+{
+	bool has_rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP);
+	bool has_invpcid = boot_cpu_has(X86_FEATURE_INVPCID);
+
+	/* What the CPU has and the guest has not must raise #UD. */
+	svm_intercept_set(vcpu, SVM_ICPT_RDTSCP, has_rdtscp && !vcpu->cpuid.has_rdtscp);
+	svm_intercept_set(vcpu, SVM_ICPT_INVPCID, has_invpcid && !vcpu->cpuid.has_invpcid);
+}
+
+/* ---- a stay in the guest ------------------------------------------------- */
+
+/**
+ * lucid_hw_load - the CPU is this vCPU's until lucid_hw_unload()
+ * @vcpu: the vCPU
+ *
+ * Context: interrupts off.
+ */
+void lucid_hw_load(struct lucid_vcpu *vcpu)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpus);
+	int cpu = smp_processor_id();
+
+	asm volatile("vmsave %0" : : "a" (sc->host_pa) : "memory");
+
+	if (vcpu->last_cpu != cpu) {
+		/* The other CPU's cached copy is not this one's. */
+		vcpu->hw->vmcb->control.clean = 0;
+		vcpu->last_cpu = cpu;
+	}
+	if (sc->last_vm != vcpu->vm->id) {
+		/* What another VM taught the branch predictors stays with it. */
+		if (sc->last_vm)
+			indirect_branch_prediction_barrier();
+		sc->last_vm = vcpu->vm->id;
+	}
+	vcpu->msrs.tsc_aux_loaded = (vcpu->cpuid.has_rdtscp || vcpu->cpuid.has_rdpid) &&
+				    vcpu->msrs.tsc_aux != sc->tsc_aux;
+	if (unlikely(vcpu->msrs.tsc_aux_loaded))
+		wrmsrl(MSR_TSC_AUX, vcpu->msrs.tsc_aux);
+}
+
+/* Context: interrupts off, on the CPU of lucid_hw_load(). */
+void lucid_hw_unload(struct lucid_vcpu *vcpu)
+{
+	if (unlikely(vcpu->msrs.tsc_aux_loaded))
+		wrmsrl(MSR_TSC_AUX, this_cpu_read(svm_cpus.tsc_aux));
+	vcpu->msrs.tsc_aux_loaded = false;
+}
+
+void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush)
+{
+	struct vmcb *vmcb = vcpu->hw->vmcb;
+
+	if (vmcb->control.asid != tag) {
+		vmcb->control.asid = tag;
+		svm_dirty(vcpu, SVM_CLEAN_ASID);
+	}
+	vmcb->control.tlb_ctl = flush == LUCID_TLB_KEEP ? SVM_TLB_NOTHING :
+				flush == LUCID_TLB_FLUSH_TAG ? SVM_TLB_FLUSH_ASID :
+							       SVM_TLB_FLUSH_ALL;
+}
+
+/* XCR0 and XSS hold the guest's values only while no host code runs. */
+static __always_inline bool svm_xcr0_differs(struct lucid_vcpu *vcpu)
+{
+	return (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->fpu.xcr0 != lucid_fpu_host_xcr0();
+}
+
+static noinstr void svm_enter(struct lucid_vcpu *vcpu, u64 host_pa)
+{
+	lucid_guest_state_enter();
+	svm_vmrun(vcpu->hw->vmcb_pa, vcpu->regs, host_pa);
+	lucid_guest_state_exit();
+}
+
+/* What was being delivered when the guest left is to be delivered again. */
+static void svm_requeue(struct lucid_vcpu *vcpu, u32 info, u32 error)
+{
+	struct lucid_events *ev = &vcpu->events;
+
+	switch (info & SVM_EVENT_TYPE) {
+	case SVM_EVENT_INTR:
+		ev->interrupt.injected = true;
+		ev->interrupt.soft = false;
+		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
+		break;
+	case SVM_EVENT_NMI:
+		ev->nmi.injected = true;
+		break;
+	case SVM_EVENT_EXCEPTION:
+		/* INT3 and INTO: RIP is still theirs, they run again. */
+		if ((info & SVM_EVENT_VECTOR) == X86_TRAP_BP ||
+		    (info & SVM_EVENT_VECTOR) == X86_TRAP_OF)
+			return;
+		ev->exception.injected = true;
+		ev->exception.vector = info & SVM_EVENT_VECTOR;
+		ev->exception.has_error = info & SVM_EVENT_HAS_ERROR;
+		ev->exception.error = error;
+		break;
+	case SVM_EVENT_SOFT:
+		/* INT n runs again, unless it was not an instruction but ours. */
+		if ((vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT)
+			return;
+		ev->interrupt.injected = true;
+		ev->interrupt.soft = true;
+		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
+		break;
+	}
+	vcpu->events_armed = true;
+}
+
+static void svm_event_done(struct lucid_vcpu *vcpu, u32 info)
+{
+	struct lucid_events *ev = &vcpu->events;
+
+	switch (info & SVM_EVENT_TYPE) {
+	case SVM_EVENT_EXCEPTION:
+		ev->exception.injected = false;
+		break;
+	case SVM_EVENT_NMI:
+		ev->nmi.injected = false;
+		break;
+	default:
+		ev->interrupt.injected = false;
+	}
+}
+
+/**
+ * lucid_hw_enter - VMRUN, once
+ * @vcpu: the vCPU
+ *
+ * Context: interrupts off, between lucid_hw_load() and _unload().
+ * Return: false if the CPU refused the control block: nothing was flushed,
+ * nothing injected, no guest instruction has run.
+ */
+bool lucid_hw_enter(struct lucid_vcpu *vcpu)
+{
+	struct lucid_hw_vcpu *hw = vcpu->hw;
+	struct vmcb *vmcb = hw->vmcb;
+	bool xcr0 = svm_xcr0_differs(vcpu);
+	bool xss = lucid_fpu_host_xss() && (vcpu->cr4 & X86_CR4_OSXSAVE);
+	bool dr = vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK;
+	u32 info;
+
+	dr |= !!(vmcb->save.dr7 & DR_LOCAL_ENABLE_MASK);
+	vmcb->save.rax = vcpu->regs[LUCID_RAX];
+	vmcb->save.rsp = vcpu->regs[LUCID_RSP];
+
+	asm volatile("clgi" ::: "memory");
+	if (unlikely(dr)) {
+		set_debugreg(0, 7);
+		set_debugreg(vcpu->dr[0], 0);
+		set_debugreg(vcpu->dr[1], 1);
+		set_debugreg(vcpu->dr[2], 2);
+		set_debugreg(vcpu->dr[3], 3);
+	}
+	if (unlikely(xcr0))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->fpu.xcr0);
+	if (unlikely(xss))
+		wrmsrl(MSR_IA32_XSS, 0);
+
+	svm_enter(vcpu, this_cpu_read(svm_cpus.host_pa));
+
+	if (unlikely(xss))
+		wrmsrl(MSR_IA32_XSS, lucid_fpu_host_xss());
+	if (unlikely(xcr0))
+		xsetbv(XCR_XFEATURE_ENABLED_MASK, lucid_fpu_host_xcr0());
+	if (unlikely(hw_breakpoint_active()))
+		hw_breakpoint_restore();
+	asm volatile("stgi" ::: "memory");
+
+	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
+		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
+		vmcb->control.clean = 0;
+		return false;
+	}
+	vcpu->regs[LUCID_RAX] = vmcb->save.rax;
+	vcpu->regs[LUCID_RSP] = vmcb->save.rsp;
+	vmcb->control.clean = SVM_CLEAN_ALL;
+
+	info = hw->injecting;
+	if (unlikely(info)) {
+		svm_event_done(vcpu, info);
+		vmcb->control.event_inj = 0;
+	}
+	info = vmcb->control.exit_int_info;
+	if (unlikely(info & SVM_EVENT_VALID))
+		svm_requeue(vcpu, info, vmcb->control.exit_int_error);
+	hw->injecting = 0;
+
+	/* The IRET that ends an NMI has been executed once RIP moves. */
+	if (unlikely(hw->nmi_iret) && vmcb->save.rip != hw->nmi_iret_rip) {
+		hw->nmi_iret = false;
+		vcpu->events.nmi.masked = false;
+		if (vcpu->events.nmi.pending)
+			vcpu->events_armed = true;
+	}
+	return true;
+}
+
+/* ---- events ---------------------------------------------------------------- */
+
+static void svm_window(struct lucid_vcpu *vcpu, bool on)
+{
+	struct vmcb *vmcb = vcpu->hw->vmcb;
+
+	/* A virtual interrupt that is never delivered: the intercept comes first. */
+	if (on)
+		vmcb->control.int_ctl |= SVM_V_IRQ | SVM_V_INTR_PRIO(0xf) | SVM_V_IGN_TPR;
+	else
+		vmcb->control.int_ctl &= ~(SVM_V_IRQ | SVM_V_INTR_PRIO_MASK | SVM_V_IGN_TPR);
+	svm_intercept_set(vcpu, SVM_ICPT_VINTR, on);
+	svm_dirty(vcpu, SVM_CLEAN_INTR);
+}
+
+/**
+ * lucid_hw_interrupt_window - exit as soon as the guest can take an interrupt
+ * @vcpu: the vCPU
+ * @on: ask for it, or no longer
+ *
+ * Context: any; vcpu->lock.
+ */
+void lucid_hw_interrupt_window(struct lucid_vcpu *vcpu, bool on)
+{
+	if (on != !!(vcpu->hw->vmcb->control.int_ctl & SVM_V_IRQ))
+		svm_window(vcpu, on);
+}
+
+static void svm_put_event(struct lucid_vcpu *vcpu, u32 event, u32 error)
+{
+	vcpu->hw->vmcb->control.event_inj = event | SVM_EVENT_VALID;
+	vcpu->hw->vmcb->control.event_inj_error = error;
+	vcpu->hw->injecting = event | SVM_EVENT_VALID;
+}
+
+/* An NMI waits for the guest's IRET, or for the end of a shadow. */
+static void svm_nmi_window(struct lucid_vcpu *vcpu)
+{
+	struct lucid_hw_vcpu *hw = vcpu->hw;
+
+	if (vcpu->events.nmi.masked && !hw->nmi_iret)
+		return;		/* the IRET intercept is on */
+	if (hw->nmi_step)
+		return;
+	/* One step, past the IRET or out of the shadow; #DB is intercepted. */
+	hw->nmi_step = true;
+	hw->nmi_step_iret = hw->nmi_iret;
+	hw->nmi_step_tf = hw->vmcb->save.rflags & X86_EFLAGS_TF;
+	hw->vmcb->save.rflags |= X86_EFLAGS_TF | X86_EFLAGS_RF;
+}
+
+/**
+ * lucid_hw_inject - put the most urgent of @vcpu->events into the next entry
+ * @vcpu: the vCPU
+ *
+ * Order: what was cut short, then exceptions, NMI, interrupts (APM vol. 2,
+ * "Priority Among Simultaneous Exceptions and Interrupts").
+ * Context: interrupts off.  Return: true if more is waiting behind it.
+ */
+bool lucid_hw_inject(struct lucid_vcpu *vcpu)
+{
+	struct lucid_events *ev = &vcpu->events;
+	bool more = false;
+
+	if (ev->exception.pending && !ev->exception.injected &&
+	    !ev->nmi.injected && !ev->interrupt.injected) {
+		ev->exception.pending = false;
+		ev->exception.injected = true;
+	}
+	if (ev->exception.injected) {
+		svm_put_event(vcpu, SVM_EVENT_EXCEPTION | ev->exception.vector |
+			      (ev->exception.has_error ? SVM_EVENT_HAS_ERROR : 0),
+			      ev->exception.error);
+	} else if (ev->nmi.injected) {
+		svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
+	} else if (ev->interrupt.injected) {
+		svm_put_event(vcpu, (ev->interrupt.soft ? SVM_EVENT_SOFT : SVM_EVENT_INTR) |
+			      ev->interrupt.vector, 0);
+	} else if (ev->nmi.pending) {
+		if (lucid_hw_nmi_allowed(vcpu)) {
+			ev->nmi.pending--;
+			ev->nmi.injected = true;
+			ev->nmi.masked = true;
+			svm_intercept_set(vcpu, SVM_ICPT_IRET, true);
+			svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
+		}
+	}
+	if (ev->nmi.pending) {
+		svm_nmi_window(vcpu);
+		more = true;
+	}
+	more |= ev->exception.pending;
+	more |= ev->interrupt.injected &&
+		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_INTR &&
+		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT;
+	return more;
+}
+
+/** lucid_hw_nmi_allowed - could the guest take an NMI at this very instruction? */
+bool lucid_hw_nmi_allowed(struct lucid_vcpu *vcpu)
+{
+	return !vcpu->events.nmi.masked && !lucid_hw_get_shadow(vcpu);
+}
+
+/** lucid_hw_set_nmi_masked - between NMI and IRET, or not (KVM_SET_VCPU_EVENTS) */
+void lucid_hw_set_nmi_masked(struct lucid_vcpu *vcpu, bool masked)
+{
+	vcpu->events.nmi.masked = masked;
+	vcpu->hw->nmi_iret = false;
+	svm_intercept_set(vcpu, SVM_ICPT_IRET, masked);
+}

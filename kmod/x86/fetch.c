@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest memory by linear address: fetching the instruction that caused an
+ * exit, and what the emulator reads and writes.
+ *
+ * Two ways lead to guest memory.  With interrupts off, in a stay, through the
+ * nested tables (lucid_mem_peek): the guest has just executed from there, so
+ * its code and its page tables are nearly always mapped.  Outside, through the
+ * process's memory (lucid_mem_read), which may fault and sleep.
+ */
+#include <asm/processor-flags.h>
+
+#include "../lucid.h"
+#include "decode.h"
+#include "walk.h"
+
+/* ---- the guest's own page tables ----------------------------------------------- */
+
+static int walk_peek(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
+{
+	struct lucid_vcpu *vcpu = w->ctx;
+
+	*val = 0;
+	return lucid_mem_peek(vcpu->vm, gpa, val, size);
+}
+
+static int walk_read(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
+{
+	struct lucid_vcpu *vcpu = w->ctx;
+	int r;
+
+	*val = 0;
+	r = lucid_mem_read(vcpu->vm, gpa, val, size);
+	return r > 0 ? -EFAULT : r;	/* page tables in MMIO are not supported */
+}
+
+static int walk_cmpxchg(const struct lucid_walk *w, u64 gpa, u64 old, u64 new, unsigned int size)
+{
+	struct lucid_vcpu *vcpu = w->ctx;
+
+	return lucid_mem_cmpxchg(vcpu->vm, gpa, old, new, size);
+}
+
+static const struct lucid_walk_ops walk_ops_peek = { .read_pte = walk_peek };
+static const struct lucid_walk_ops walk_ops = {
+	.read_pte = walk_read,
+	.cmpxchg_pte = walk_cmpxchg,
+};
+
+static void walk_init(struct lucid_vcpu *vcpu, struct lucid_walk *w, bool atomic)
+{
+	*w = (struct lucid_walk) {
+		.ops = atomic ? &walk_ops_peek : &walk_ops,
+		.ctx = vcpu,
+		.cr3 = lucid_hw_get_cr3(vcpu),
+		.maxphyaddr = vcpu->cpuid.maxphyaddr,
+		.pse = vcpu->cr4 & X86_CR4_PSE,
+		.wp = vcpu->cr0 & X86_CR0_WP,
+		.nxe = vcpu->efer & EFER_NX,
+		.smep = vcpu->cr4 & X86_CR4_SMEP,
+		.smap = vcpu->cr4 & X86_CR4_SMAP,
+		.ac = lucid_hw_get_rflags(vcpu) & X86_EFLAGS_AC,
+		.gbpages = vcpu->cpuid.has_gbpages,
+		.rsvd_bit8 = boot_cpu_data.x86_vendor != X86_VENDOR_INTEL,
+	};
+	if (!(vcpu->cr0 & X86_CR0_PG))
+		w->paging = LUCID_PAGING_NONE;
+	else if (vcpu->efer & EFER_LMA)
+		w->paging = vcpu->cr4 & X86_CR4_LA57 ? LUCID_PAGING_5 : LUCID_PAGING_4;
+	else
+		w->paging = vcpu->cr4 & X86_CR4_PAE ? LUCID_PAGING_PAE : LUCID_PAGING_32;
+}
+
+/* Return: 0, 1 with *error the page fault's code, or a negative errno. */
+static int translate(struct lucid_vcpu *vcpu, u64 linear, u32 access, bool atomic,
+		     u64 *gpa, u32 *error)
+{
+	struct lucid_walk_result res;
+	struct lucid_walk w;
+	int r;
+
+	walk_init(vcpu, &w, atomic);
+	do {
+		r = lucid_walk(&w, linear, access, &res);
+	} while (r == LUCID_WALK_RETRY && !signal_pending(current));
+	if (r == LUCID_WALK_FAULT)
+		*error = res.error_code;
+	else if (!r)
+		*gpa = res.gpa;
+	return r == LUCID_WALK_RETRY ? -EINTR : r;
+}
+
+/**
+ * lucid_translate - the ioctl KVM_TRANSLATE
+ * @vcpu: the vCPU
+ * @t: in: linear address; out: what the guest's tables say, no rights checked
+ *
+ * Return: 0.
+ */
+int lucid_translate(struct lucid_vcpu *vcpu, struct kvm_translation *t)
+{
+	u32 error;
+	u64 gpa = ~0ull;
+
+	t->valid = !translate(vcpu, t->linear_address, LUCID_ACC_ANY | LUCID_ACC_NO_AD,
+			      false, &gpa, &error);
+	t->physical_address = gpa;
+	t->writeable = 1;
+	t->usermode = 0;
+	return 0;
+}
+
+/* ---- the instruction at RIP ------------------------------------------------------- */
+
+static bool in_64bit_mode(struct lucid_vcpu *vcpu, struct kvm_segment *cs)
+{
+	lucid_hw_get_seg(vcpu, LUCID_SEG_CS, cs);
+	return (vcpu->efer & EFER_LMA) && cs->l;
+}
+
+/**
+ * lucid_linear_rip - where the guest's next instruction is
+ * @vcpu: the vCPU
+ */
+u64 lucid_linear_rip(struct lucid_vcpu *vcpu)
+{
+	struct kvm_segment cs;
+
+	if (in_64bit_mode(vcpu, &cs))
+		return lucid_hw_get_rip(vcpu);
+	return (u32)(cs.base + lucid_hw_get_rip(vcpu));
+}
+
+/*
+ * Where the code at @linear stands in host memory, up to the end of its page.
+ * The guest has just executed it, so no rights are checked.  4- and 5-level
+ * paging, the case that matters, is walked right here.
+ * Context: interrupts off, in a stay.
+ */
+static const u8 *code_ptr(struct lucid_vcpu *vcpu, u64 linear)
+{
+	struct lucid_vm *vm = vcpu->vm;
+	u32 error;
+	u64 gpa;
+
+	if (likely(vcpu->efer & EFER_LMA)) {
+		u64 table = lucid_hw_get_cr3(vcpu);
+		int level = vcpu->cr4 & X86_CR4_LA57 ? 5 : 4;
+
+		for (;; level--) {
+			int shift = 12 + 9 * (level - 1);
+			const u64 *pte = lucid_mem_peek_ptr(&vm->mem,
+							    (table & 0x000ffffffffff000ull) |
+							    (linear >> shift & 0x1ff) << 3);
+			u64 mask = (1ull << shift) - 1;
+
+			if (!pte)
+				return NULL;
+			table = READ_ONCE(*pte);
+			if (!(table & 1))
+				return NULL;
+			if (level == 1 || (table & 0x80)) {
+				gpa = (table & 0x000fffffffffffffull & ~mask) | (linear & mask);
+				break;
+			}
+		}
+	} else if (translate(vcpu, linear, LUCID_ACC_ANY | LUCID_ACC_NO_AD, true, &gpa, &error)) {
+		return NULL;
+	}
+	return lucid_mem_peek_ptr(&vm->mem, gpa);
+}
+
+/*
+ * Up to 15 bytes from @linear on, as many as can be had.
+ * Return: their number; 0 with an exception queued; -EAGAIN: not in atomic
+ * context; -EFAULT: they are no RAM.
+ */
+static int fetch_bytes(struct lucid_vcpu *vcpu, u64 linear, u8 *buf, bool atomic)
+{
+	u32 access = LUCID_ACC_FETCH | LUCID_ACC_NO_AD, error;
+	unsigned int done = 0;
+
+	if (lucid_hw_get_cpl(vcpu) == 3)
+		access |= LUCID_ACC_USER;
+	while (done < LUCID_INSN_MAX_LEN) {
+		u64 at = linear + done, gpa;
+		unsigned int n = min_t(unsigned int, LUCID_INSN_MAX_LEN - done,
+				       PAGE_SIZE - offset_in_page(at));
+		int r;
+
+		if (atomic) {
+			const u8 *p = code_ptr(vcpu, at);
+
+			if (!p)
+				return done ? done : -EAGAIN;
+			memcpy(buf + done, p, n);
+		} else {
+			r = translate(vcpu, at, access, false, &gpa, &error);
+			if (r > 0 && !done) {
+				lucid_queue_page_fault(vcpu, at, error);
+				return 0;
+			}
+			if (!r)
+				r = lucid_mem_read(vcpu->vm, gpa, buf + done, n);
+			if (r)
+				return done ? done : r > 0 ? -EFAULT : r;
+		}
+		done += n;
+	}
+	return done;
+}
+
+/**
+ * lucid_fetch_insn - fetch and decode the instruction at RIP
+ * @vcpu: the vCPU
+ * @insn: the result
+ * @atomic: interrupts are off: only what the nested tables map
+ *
+ * Return: LUCID_REENTER with @insn filled in; LUCID_SLOW: call again outside;
+ * LUCID_REENTER_IRQ: an exception was queued instead, or it must be run again;
+ * -EFAULT: the code is not in memory.
+ */
+int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic)
+{
+	struct kvm_segment cs;
+	bool is64 = in_64bit_mode(vcpu, &cs);
+	u64 linear = is64 ? lucid_hw_get_rip(vcpu) : (u32)(cs.base + lucid_hw_get_rip(vcpu));
+	u8 buf[LUCID_INSN_MAX_LEN];
+	int n, r;
+
+	n = fetch_bytes(vcpu, linear, buf, atomic);
+	if (n == -EAGAIN)
+		return LUCID_SLOW;
+	if (n <= 0)
+		return n ? n : LUCID_REENTER_IRQ;
+	r = lucid_insn_decode(insn, buf, n,
+			      is64 ? LUCID_INSN_64 : cs.db ? LUCID_INSN_32 : LUCID_INSN_16,
+			      boot_cpu_data.x86_vendor == X86_VENDOR_INTEL ? 0 : LUCID_INSN_AMD);
+	if (r > 0)
+		return LUCID_REENTER;
+	/*
+	 * It goes on in the next page, which is not there for us: outside it can
+	 * be had, and what cannot even then is not what the CPU had executed.
+	 */
+	if (r == -LUCID_INSN_MORE && atomic)
+		return LUCID_SLOW;
+	/* The CPU executed something here; another vCPU has changed it since. */
+	return LUCID_REENTER_IRQ;
+}
+
+/**
+ * lucid_fetch_known - is the instruction at RIP this one, without prefixes?
+ * @vcpu: the vCPU
+ * @id: enum lucid_insn_id
+ * @atomic: interrupts are off
+ *
+ * The short cut of what guests do: two or three bytes are compared, nothing
+ * is decoded.
+ * Return: its length; 0: look closer; -EAGAIN: not to be had here.
+ */
+int lucid_fetch_known(struct lucid_vcpu *vcpu, int id, bool atomic)
+{
+	static const struct { u8 len, bytes[3]; } known[LUCID_I_NR] = {
+		[LUCID_I_CPUID] = { 2, { 0x0f, 0xa2 } },
+		[LUCID_I_RDMSR] = { 2, { 0x0f, 0x32 } },
+		[LUCID_I_WRMSR] = { 2, { 0x0f, 0x30 } },
+		[LUCID_I_VMMCALL] = { 3, { 0x0f, 0x01, 0xd9 } },
+		[LUCID_I_HLT] = { 1, { 0xf4 } },
+	};
+	unsigned int len = known[id].len;
+	u64 linear;
+	const u8 *p;
+
+	if (!len || !atomic)
+		return 0;
+	linear = lucid_linear_rip(vcpu);
+	if (offset_in_page(linear) + len > PAGE_SIZE)
+		return 0;
+	p = code_ptr(vcpu, linear);
+	if (!p)
+		return -EAGAIN;
+	if (p[0] != known[id].bytes[0] || (len > 1 && p[1] != known[id].bytes[1]) ||
+	    (len > 2 && p[2] != known[id].bytes[2]))
+		return 0;
+	return len;
+}
+
+/* ---- the emulator's memory ---------------------------------------------------------- */
+
+static int emul_access(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
+		       u64 *gpa, bool write)
+{
+	struct lucid_vcpu *vcpu = c->ctx;
+	u32 access = write ? LUCID_ACC_WRITE : LUCID_ACC_READ, error;
+	int r;
+
+	if (lucid_hw_get_cpl(vcpu) == 3)
+		access |= LUCID_ACC_USER;
+	r = translate(vcpu, linear, access, false, gpa, &error);
+	if (r > 0)
+		return lucid_emul_page_fault(c, linear, error);
+	if (r == -EINTR)
+		return LUCID_EMUL_RETRY;
+	if (r < 0)
+		return LUCID_EMUL_UNHANDLEABLE;
+	if (!buf)
+		return LUCID_EMUL_OK;
+	r = write ? lucid_mem_write(vcpu->vm, *gpa, buf, len) :
+		    lucid_mem_read(vcpu->vm, *gpa, buf, len);
+	if (r > 0)
+		return write ? LUCID_EMUL_MMIO_WRITE : LUCID_EMUL_MMIO_READ;
+	return r ? LUCID_EMUL_UNHANDLEABLE : LUCID_EMUL_OK;
+}
+
+/**
+ * lucid_linear_copy - guest memory by linear address, RAM only, any length
+ * @vcpu: the vCPU, emulating (vcpu->io.emul)
+ * @linear: where
+ * @buf: from or to
+ * @len: bytes
+ * @write: to the guest
+ *
+ * Return: enum lucid_emul_result; MMIO cannot be done here.
+ */
+int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write)
+{
+	while (len) {
+		u32 n = min_t(u32, len, PAGE_SIZE - offset_in_page(linear));
+		u64 gpa;
+		int r = emul_access(&vcpu->io.emul, linear, buf, n, &gpa, write);
+
+		if (r != LUCID_EMUL_OK)
+			return r;
+		linear += n;
+		buf += n;
+		len -= n;
+	}
+	return LUCID_EMUL_OK;
+}
+
+static int emul_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len, u64 *gpa)
+{
+	return emul_access(c, linear, buf, len, gpa, false);
+}
+
+static int emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf,
+		      unsigned int len, u64 *gpa)
+{
+	return emul_access(c, linear, (void *)buf, len, gpa, true);
+}
+
+static int emul_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
+{
+	u64 gpa;
+
+	return emul_access(c, linear, NULL, len, &gpa, true);
+}
+
+static const struct lucid_emul_ops emul_ops = {
+	.read_mem = emul_read,
+	.write_mem = emul_write,
+	.probe_write = emul_probe,
+};
+
+/**
+ * lucid_emul_start - make vcpu->io.emul ready for the instruction at RIP
+ * @vcpu: the vCPU
+ *
+ * Context: outside of a stay; may sleep.
+ * Return: as lucid_fetch_insn().
+ */
+int lucid_emul_start(struct lucid_vcpu *vcpu)
+{
+	struct lucid_emul_ctxt *c = &vcpu->io.emul;
+	int i, r;
+
+	r = lucid_fetch_insn(vcpu, &c->insn, false);
+	if (r != LUCID_REENTER)
+		return r;
+	c->ops = &emul_ops;
+	c->ctx = vcpu;
+	c->rip = lucid_hw_get_rip(vcpu);
+	c->rflags = lucid_hw_get_rflags(vcpu);
+	c->la57 = vcpu->cr4 & X86_CR4_LA57;
+	c->align_check = (vcpu->cr0 & X86_CR0_AM) && (c->rflags & X86_EFLAGS_AC) &&
+			 lucid_hw_get_cpl(vcpu) == 3;
+	memcpy(c->regs, vcpu->regs, sizeof(c->regs));
+	for (i = 0; i < LUCID_SEG_NR; i++)
+		lucid_hw_get_seg(vcpu, i, &c->seg[i]);
+	if (!(vcpu->cr0 & X86_CR0_PE))
+		c->mode = LUCID_EMUL_REAL;
+	else if (c->rflags & X86_EFLAGS_VM)
+		c->mode = LUCID_EMUL_VM86;
+	else if ((vcpu->efer & EFER_LMA) && c->seg[LUCID_SEG_CS].l)
+		c->mode = LUCID_EMUL_LONG;
+	else
+		c->mode = c->seg[LUCID_SEG_CS].db ? LUCID_EMUL_PROT32 : LUCID_EMUL_PROT16;
+	lucid_emul_begin(c);
+	return LUCID_REENTER;
+}
+
+/**
+ * lucid_emul_commit - the instruction is done: its results are the guest's
+ * @vcpu: the vCPU
+ */
+void lucid_emul_commit(struct lucid_vcpu *vcpu)
+{
+	struct lucid_emul_ctxt *c = &vcpu->io.emul;
+
+	memcpy(vcpu->regs, c->regs, sizeof(c->regs));
+	lucid_hw_set_rflags(vcpu, c->rflags);
+	lucid_hw_skip(vcpu, c->rip);
+}
+
+/**
+ * lucid_emul_fault - what is to be done when the emulator did not say OK
+ * @vcpu: the vCPU
+ * @result: enum lucid_emul_result
+ *
+ * Return: enum lucid_next or a negative errno.
+ */
+int lucid_emul_fault(struct lucid_vcpu *vcpu, int result)
+{
+	const struct lucid_emul_fault *f = &vcpu->io.emul.fault;
+
+	switch (result) {
+	case LUCID_EMUL_FAULT:
+		if (f->vector == X86_TRAP_PF)
+			lucid_queue_page_fault(vcpu, f->cr2, f->error_code);
+		else
+			lucid_queue_exception(vcpu, f->vector, f->has_error_code ?
+					      (s64)f->error_code : LUCID_NO_ERROR);
+		return LUCID_REENTER;
+	case LUCID_EMUL_RETRY:
+		return LUCID_REENTER;
+	}
+	return lucid_emulation_failed(vcpu);
+}

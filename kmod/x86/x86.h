@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a guest sees of a CPU: CPUID, MSRs, control registers, FPU, and the
+ * instructions that are done for it.  Nothing here is vendor-specific; what
+ * the hardware holds is reached through the backend contract of lucid.h.
+ */
+#ifndef LUCID_X86_H
+#define LUCID_X86_H
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+struct lucid_vcpu;
+
+/* Numbers of vcpu->regs[], as instructions encode them. */
+enum {
+	LUCID_RAX, LUCID_RCX, LUCID_RDX, LUCID_RBX,
+	LUCID_RSP, LUCID_RBP, LUCID_RSI, LUCID_RDI,
+	LUCID_R8, LUCID_R9, LUCID_R10, LUCID_R11,
+	LUCID_R12, LUCID_R13, LUCID_R14, LUCID_R15,
+};
+
+/*
+ * "GP" below: a function that does something for the guest answers 0, or
+ * LUCID_GP when the manual wants #GP(0); the caller injects it (an intercepted
+ * instruction) or answers -EINVAL (an ioctl).  Nothing has changed then.
+ */
+#define LUCID_GP	1
+
+/* ---- cpuid.c ---- */
+
+#define LUCID_MAX_CPUID	256
+
+/* Buckets of the look-up by leaf: its class (top two bits) and its low six bits. */
+#define LUCID_CPUID_BUCKETS	256
+
+struct lucid_cpuid {
+	u32 nr;
+	struct kvm_cpuid_entry2 *entries;	/* kvmalloc'ed, as the caller set them */
+
+	/* Look-up without a search: places in @entries plus 1, 0 ends a chain. */
+	u16 bucket[LUCID_CPUID_BUCKETS];
+	u16 next[LUCID_MAX_CPUID];
+	/* Entries that follow the guest's registers; NULL: it has none such. */
+	struct kvm_cpuid_entry2 *leaf1, *leaf_d0, *leaf_d1;
+
+	/* Worked out of them by lucid_cpuid_set(), for quick use. */
+	u8 maxphyaddr;
+	bool is_intel, is_amd;		/* by vendor string; Hygon counts as AMD */
+	bool has_long_mode, has_nx, has_syscall, has_ffxsr, has_gbpages;
+	bool has_rdtscp, has_rdpid, has_xsave, has_xsaves, has_apic, has_mwait, has_svm;
+	bool has_tsc_adjust, has_x2apic, has_smap, has_smep, has_pat, has_mce, has_mtrr;
+	bool has_la57, has_umip, has_fsgsbase, has_pcid, has_invpcid;
+	u64 cr4_reserved;	/* bits of CR4 that raise #GP for this guest */
+	u64 xcr0_allowed;	/* bits that XSETBV may set; 0 without XSAVE */
+};
+
+int lucid_cpuid_module_init(void);
+int lucid_cpuid_get_supported(struct kvm_cpuid2 __user *arg);
+int lucid_cpuid_set(struct lucid_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+int lucid_cpuid_set_old(struct lucid_vcpu *vcpu, struct kvm_cpuid __user *arg);
+int lucid_cpuid_get(struct lucid_vcpu *vcpu, struct kvm_cpuid2 __user *arg);
+void lucid_cpuid_update(struct lucid_vcpu *vcpu);
+void lucid_cpuid_exec(struct lucid_vcpu *vcpu);
+void lucid_cpuid_create(struct lucid_vcpu *vcpu);	/* before the first reset */
+void lucid_cpuid_destroy(struct lucid_vcpu *vcpu);
+
+/* ---- msr.c ---- */
+
+#define LUCID_MCE_BANKS		32	/* a guest may have */
+
+struct lucid_msrs {
+	u64 pat, tsc_aux, misc_enable, microcode, mcg_cap, mcg_status, mcg_ctl;
+	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
+	s64 tsc_adjust;
+	u64 hwcr, de_cfg, power_ctl;
+	u64 mce_bank[LUCID_MCE_BANKS * 4], mce_ctl2[LUCID_MCE_BANKS];
+	bool tsc_aux_loaded;
+};
+
+void lucid_msr_reset(struct lucid_vcpu *vcpu);
+int lucid_msr_get(struct lucid_vcpu *vcpu, u32 index, u64 *value, bool host);
+int lucid_msr_set(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host);
+int lucid_msr_index_list(struct kvm_msr_list __user *arg);
+long lucid_msr_ioctl(struct lucid_vcpu *vcpu, struct kvm_msrs __user *arg, bool set);
+int lucid_msr_setup_mce(struct lucid_vcpu *vcpu, u64 mcg_cap);	/* KVM_X86_SETUP_MCE */
+u64 lucid_msr_mce_cap(void);		/* KVM_X86_GET_MCE_CAP_SUPPORTED */
+
+/* ---- fpu.c ---- */
+
+struct lucid_fpu {
+	void *state;		/* struct xregs_state of lucid_fpu_size(), 64-byte aligned */
+	u64 xcr0;		/* the guest's */
+	bool loaded;		/* between lucid_fpu_enter() and _leave() */
+};
+
+int lucid_fpu_module_init(void);
+int lucid_fpu_create(struct lucid_vcpu *vcpu);
+void lucid_fpu_destroy(struct lucid_vcpu *vcpu);
+void lucid_fpu_reset(struct lucid_vcpu *vcpu);
+void lucid_fpu_enter(struct lucid_vcpu *vcpu);
+void lucid_fpu_leave(struct lucid_vcpu *vcpu);
+u64 lucid_fpu_host_xcr0(void);
+u64 lucid_fpu_guest_xcr0_mask(void);
+u64 lucid_fpu_host_xss(void);
+u32 lucid_fpu_xsave_size(u64 xcr0);
+u32 lucid_fpu_xsave_size_compacted(u64 xcr0);
+int lucid_fpu_set_xcr0(struct lucid_vcpu *vcpu, u32 index, u64 value);
+void lucid_fpu_get_fpu(struct lucid_vcpu *vcpu, struct kvm_fpu *f);
+int lucid_fpu_set_fpu(struct lucid_vcpu *vcpu, const struct kvm_fpu *f);
+void lucid_fpu_get_xsave(struct lucid_vcpu *vcpu, void *buf, u32 size);
+int lucid_fpu_set_xsave(struct lucid_vcpu *vcpu, const void *buf, u32 size);
+void lucid_fpu_get_xcrs(struct lucid_vcpu *vcpu, struct kvm_xcrs *x);
+int lucid_fpu_set_xcrs(struct lucid_vcpu *vcpu, const struct kvm_xcrs *x);
+
+/* ---- cr.c ---- */
+
+bool lucid_cr0_valid(u64 cr0);
+int lucid_set_cr0(struct lucid_vcpu *vcpu, u64 value);
+int lucid_set_cr3(struct lucid_vcpu *vcpu, u64 value);
+int lucid_set_cr4(struct lucid_vcpu *vcpu, u64 value);
+int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value);
+int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
+void lucid_get_dr(struct lucid_vcpu *vcpu, int nr, u64 *value);
+int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
+int lucid_cr_access(struct lucid_vcpu *vcpu);
+int lucid_dr_access(struct lucid_vcpu *vcpu);
+
+/* ---- state.c: the register ioctls ---- */
+
+void lucid_get_regs(struct lucid_vcpu *vcpu, struct kvm_regs *r);
+void lucid_set_regs(struct lucid_vcpu *vcpu, const struct kvm_regs *r);
+void lucid_get_sregs(struct lucid_vcpu *vcpu, struct kvm_sregs *s);
+int lucid_set_sregs(struct lucid_vcpu *vcpu, const struct kvm_sregs *s);
+void lucid_get_sregs2(struct lucid_vcpu *vcpu, struct kvm_sregs2 *s);
+int lucid_set_sregs2(struct lucid_vcpu *vcpu, const struct kvm_sregs2 *s);
+void lucid_get_events(struct lucid_vcpu *vcpu, struct kvm_vcpu_events *e);
+int lucid_set_events(struct lucid_vcpu *vcpu, const struct kvm_vcpu_events *e);
+void lucid_get_debugregs(struct lucid_vcpu *vcpu, struct kvm_debugregs *d);
+int lucid_set_debugregs(struct lucid_vcpu *vcpu, const struct kvm_debugregs *d);
+int lucid_translate(struct lucid_vcpu *vcpu, struct kvm_translation *t);
+void lucid_vcpu_reset(struct lucid_vcpu *vcpu);
+
+/* ---- event.c ---- */
+
+#define LUCID_NO_ERROR	(-1)
+
+void lucid_queue_exception(struct lucid_vcpu *vcpu, u8 vector, s64 error);
+void lucid_queue_page_fault(struct lucid_vcpu *vcpu, u64 cr2, u32 error);
+
+/* ---- fetch.c: guest memory by linear address ---- */
+
+struct lucid_insn;
+struct lucid_emul_ctxt;
+
+int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic);
+int lucid_fetch_known(struct lucid_vcpu *vcpu, int id, bool atomic);
+u64 lucid_linear_rip(struct lucid_vcpu *vcpu);
+int lucid_emul_start(struct lucid_vcpu *vcpu);
+
+void lucid_emul_commit(struct lucid_vcpu *vcpu);
+int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write);
+int lucid_emul_fault(struct lucid_vcpu *vcpu, int result);
+
+#endif

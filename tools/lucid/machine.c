@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The board: ports, interrupts, and the one way in which a machine ends. */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <errno.h>
+
+#include "boot.h"
+#include "lucid.h"
+#include "machine.h"
+
+#define NS	1000000000ull
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NS + ts.tv_nsec;
+}
+
+static void send_byte(void *arg, uint8_t byte)
+{
+	struct cpu *cpu = ((struct machine *)arg)->sender;
+
+	if (cpu->out_len < sizeof(cpu->out))
+		cpu->out[cpu->out_len++] = byte;
+}
+
+void machine_init(struct machine *m)
+{
+	memset(m, 0, sizeof(*m));
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_mutex_init(&m->end_lock, NULL);
+	pthread_cond_init(&m->wake, NULL);
+	serial_init(&m->serial, send_byte, m);
+	pic_init(&m->pic);
+	pit_init(&m->pit);
+	m->timer_fd = timerfd_create(CLOCK_MONOTONIC,
+				     TFD_CLOEXEC | TFD_NONBLOCK);
+	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (m->timer_fd < 0 || m->event_fd < 0)
+		die("no timer or event descriptor: %s", strerror(errno));
+}
+
+static void wake_main(struct machine *m)
+{
+	/* cannot fail in a way that matters: it wakes, or is awake already */
+	if (eventfd_write(m->event_fd, 1))
+		return;
+}
+
+void cpu_kick(struct cpu *cpu)
+{
+	/*
+	 * Not in KVM_RUN yet: immediate_exit makes it return at once.  In it:
+	 * the signal does.  In between there is no gap.
+	 */
+	__atomic_store_n(&cpu->vcpu.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(cpu->thread, SIGRTMIN);
+}
+
+void machine_end(struct machine *m, struct cpu *stopped, int status,
+		 const char *fmt, ...)
+{
+	va_list ap;
+
+	pthread_mutex_lock(&m->end_lock);
+	if (!m->over) {
+		m->status = status;
+		m->stopped = stopped;
+		if (fmt) {
+			va_start(ap, fmt);
+			vsnprintf(m->why, sizeof(m->why), fmt, ap);
+			va_end(ap);
+		}
+		m->over = true;
+	}
+	pthread_mutex_unlock(&m->end_lock);
+	wake_main(m);
+}
+
+static void arm_timer(struct machine *m)
+{
+	uint64_t at = pit_next_rise(&m->pit, now_ns());
+	struct itimerspec spec = {
+		.it_value = { .tv_sec = at / NS, .tv_nsec = at % NS },
+	};
+
+	timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+}
+
+void machine_timer_tick(struct machine *m)
+{
+	/* Ticks that were missed are lost, as on a CPU that looked away. */
+	pic_set_line(&m->pic, PIT_IRQ, false);
+	pic_set_line(&m->pic, PIT_IRQ, true);
+	arm_timer(m);
+	machine_update_irqs(m);
+}
+
+void machine_input(struct machine *m, uint8_t byte)
+{
+	if (m->input_count == INPUT_MAX)
+		return;
+	m->input[(m->input_head + m->input_count++) % INPUT_MAX] = byte;
+}
+
+/* Move what waits into the UART, as far as there is room. */
+static void feed_serial(struct machine *m)
+{
+	if (!m->input_count)
+		return;
+	while (m->input_count &&
+	       serial_receive(&m->serial, m->input[m->input_head])) {
+		m->input_head = (m->input_head + 1) % INPUT_MAX;
+		m->input_count--;
+	}
+	/* the main thread reads on when all is gone */
+	if (!m->input_count)
+		wake_main(m);
+}
+
+void machine_update_irqs(struct machine *m)
+{
+	feed_serial(m);
+	pic_set_line(&m->pic, SERIAL_IRQ, serial_irq(&m->serial));
+	if (!pic_pending(&m->pic))
+		return;
+	/* the PICs' output is wired to the first CPU */
+	if (m->cpus[0].halted)
+		pthread_cond_broadcast(&m->wake);
+	else if (!pthread_equal(pthread_self(), m->cpus[0].thread))
+		cpu_kick(&m->cpus[0]);
+}
+
+bool machine_irq_possible(const struct machine *m)
+{
+	if (pic_pending(&m->pic))
+		return true;
+	if (pic_enabled(&m->pic, PIT_IRQ) && pit_next_rise(&m->pit, now_ns()))
+		return true;
+	return pic_enabled(&m->pic, SERIAL_IRQ) &&
+	       serial_irq_on_input(&m->serial) &&
+	       (m->input_open || (m->input_count && serial_room(&m->serial)));
+}
+
+static void pit_changed(struct machine *m)
+{
+	/* a one-shot count (modes 0, 1) begins with its output low */
+	if (!pit_output(&m->pit, 0, now_ns()))
+		pic_set_line(&m->pic, PIT_IRQ, false);
+	arm_timer(m);
+}
+
+bool machine_port_read(struct machine *m, uint16_t port, uint8_t *value)
+{
+	switch (port) {
+	case 0x20: case 0x21:
+		*value = pic_read(&m->pic, 0, port & 1);
+		break;
+	case 0xa0: case 0xa1:
+		*value = pic_read(&m->pic, 1, port & 1);
+		break;
+	case 0x4d0: case 0x4d1:
+		*value = m->pic.chip[port & 1].level;
+		return true;
+	case 0x40: case 0x41: case 0x42: case 0x43:
+		*value = pit_read(&m->pit, port, now_ns());
+		return true;
+	case 0x61:
+		*value = pit_read_61(&m->pit, now_ns());
+		return true;
+	case PORT_DEBUG_CON:
+		*value = PORT_DEBUG_CON;	/* "I am here" */
+		return true;
+	case SERIAL_BASE ... SERIAL_BASE + 7:
+		*value = serial_read(&m->serial, port - SERIAL_BASE);
+		break;
+	default:
+		*value = 0xff;
+		return false;
+	}
+	machine_update_irqs(m);
+	return true;
+}
+
+bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
+			uint8_t value)
+{
+	switch (port) {
+	case 0x20: case 0x21:
+		pic_write(&m->pic, 0, port & 1, value);
+		break;
+	case 0xa0: case 0xa1:
+		pic_write(&m->pic, 1, port & 1, value);
+		break;
+	case 0x4d0: case 0x4d1:
+		pic_set_elcr(&m->pic, port & 1, value);
+		break;
+	case 0x40: case 0x41: case 0x42: case 0x43:
+		pit_write(&m->pit, port, value, now_ns());
+		if (port == 0x40 || port == 0x43)
+			pit_changed(m);
+		break;
+	case 0x61:
+		pit_write_61(&m->pit, value, now_ns());
+		return true;
+	case PORT_DEBUG_CON:
+		m->sender = cpu;
+		send_byte(m, value);
+		return true;
+	case PORT_DEBUG_EXIT:
+		machine_end(m, NULL, value, NULL);
+		return true;
+	case SERIAL_BASE ... SERIAL_BASE + 7:
+		m->sender = cpu;
+		serial_write(&m->serial, port - SERIAL_BASE, value);
+		break;
+	default:
+		return false;
+	}
+	machine_update_irqs(m);
+	return true;
+}
