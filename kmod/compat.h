@@ -10,6 +10,7 @@
  *                               kernel clears SVME     is on (one slot, see main.c)
  *   VERW before entry           VM_CLEAR_CPU_BUFFERS   CLEAR_CPU_BUFFERS or VM_…: svm/entry.S
  *   syscore (suspend)           struct syscore_ops     struct syscore, since 6.12.x
+ *   wait for a page, signals    only fatal ones end it any ends it: mem/fault.c
  */
 #ifndef LUCID_COMPAT_H
 #define LUCID_COMPAT_H
@@ -33,6 +34,13 @@
 #define lucid_immediate_exit(run)	READ_ONCE((run)->immediate_exit__unsafe)
 #else
 #define lucid_immediate_exit(run)	READ_ONCE((run)->immediate_exit)
+#endif
+
+/* mem/fault.c: a signal may end the wait for a page (userfaultfd), as in KVM. */
+#if LUCID_KERNEL_6_12
+#define LUCID_FOLL_INTERRUPTIBLE	FOLL_INTERRUPTIBLE
+#else
+#define LUCID_FOLL_INTERRUPTIBLE	0
 #endif
 
 /*

@@ -35,7 +35,7 @@ static long lucid_dev_ioctl(struct file *file, unsigned int nr, unsigned long ar
 	case KVM_GET_MSR_INDEX_LIST:
 		return lucid_msr_index_list(argp);
 	}
-	return -ENOTTY;
+	return -EINVAL;		/* as KVM; its VM fd says -ENOTTY */
 }
 
 static const struct file_operations lucid_dev_fops = {

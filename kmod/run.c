@@ -194,10 +194,8 @@ static int host_work(struct lucid_vcpu *vcpu)
 {
 	if (__xfer_to_guest_mode_work_pending()) {
 		/* Signals are ours to answer; the rest (resched, task work) is done here. */
-		if (signal_pending(current)) {
-			vcpu->run->exit_reason = KVM_EXIT_INTR;
+		if (signal_pending(current))
 			return -EINTR;
-		}
 		return lucid_xfer_to_guest_mode_work();
 	}
 	cond_resched();
@@ -315,7 +313,6 @@ int lucid_vcpu_run(struct lucid_vcpu *vcpu)
 	r = lucid_io_complete(vcpu);
 	if (r == LUCID_REENTER) {
 		if (lucid_immediate_exit(run)) {
-			run->exit_reason = KVM_EXIT_INTR;
 			r = -EINTR;
 		} else {
 			r = run_loop(vcpu);
@@ -324,6 +321,8 @@ int lucid_vcpu_run(struct lucid_vcpu *vcpu)
 out:
 	if (r == LUCID_TO_USER)
 		r = 0;
+	else if (r == -EINTR)
+		run->exit_reason = KVM_EXIT_INTR;
 	vcpu->stats.userspace_exits++;
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &saved, NULL);

@@ -51,6 +51,7 @@ static struct lucid_vcpu *lucid_vcpu_alloc(struct lucid_vm *vm, u32 id)
 		return ERR_PTR(-ENOMEM);
 	}
 	vcpu->tsc_offset = -vm->tsc_base;
+	lucid_cpuid_create(vcpu);
 	lucid_vcpu_reset(vcpu);
 	return vcpu;
 }
@@ -408,7 +409,7 @@ static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned
 	case LUCID_BENCH_FLOOR:
 		return bench_floor(vcpu, argp);
 	}
-	return -ENOTTY;
+	return -EINVAL;		/* as KVM */
 }
 
 static long lucid_vcpu_ioctl(struct file *file, unsigned int nr, unsigned long arg)

@@ -193,7 +193,8 @@ static int fault_slow(struct lucid_vm *vm, struct lucid_table_cache *tc, struct 
 	if (r)
 		return r;
 	n = get_user_pages_unlocked(f->hva, 1, &f->page,
-				    FOLL_HWPOISON | (f->write ? FOLL_WRITE : 0));
+				    FOLL_HWPOISON | LUCID_FOLL_INTERRUPTIBLE |
+				    (f->write ? FOLL_WRITE : 0));
 	if (n != 1) {
 		f->page = NULL;
 		switch (n) {
@@ -202,7 +203,7 @@ static int fault_slow(struct lucid_vm *vm, struct lucid_table_cache *tc, struct 
 			send_sig_mceerr(BUS_MCEERR_AR, (void __user *)f->hva, PAGE_SHIFT,
 					current);
 			return LUCID_FAULT_MAPPED;
-		case -EINTR:
+		case -EINTR:	/* what is not fatal KVM_RUN answers, on the way round */
 		case -EAGAIN:
 			return fatal_signal_pending(current) ? -EINTR : LUCID_FAULT_MAPPED;
 		case -ENOMEM:

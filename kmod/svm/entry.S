@@ -53,6 +53,12 @@ SYM_FUNC_START(svm_vmrun)
 	push %rdx			/* host_pa and */
 	push %rsi			/* regs are wanted after the exit, in this order */
 
+	/*
+	 * Not right before VMRUN: the shadow of STI would show up in the guest's
+	 * interrupt state when an event's injection is intercepted.
+	 */
+	sti
+
 	mov %rdi, %rax
 	vmload %rax
 
@@ -73,7 +79,6 @@ SYM_FUNC_START(svm_vmrun)
 
 	VM_CLEAR_CPU_BUFFERS		/* clobbers ZF; last thing before the guest */
 
-	sti
 	vmrun %rax
 	cli
 

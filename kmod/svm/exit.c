@@ -103,29 +103,18 @@ bool lucid_hw_exit_was_host(struct lucid_vcpu *vcpu)
 static int svm_next_rip(struct lucid_vcpu *vcpu, enum lucid_insn_id id, bool atomic, u64 *next)
 {
 	struct vmcb *vmcb = vcpu->hw->vmcb;
-	struct lucid_insn insn;
 	int r;
 
 	if (lucid_hw_caps.insn_len && vmcb->control.next_rip) {
 		*next = vmcb->control.next_rip;
 		return LUCID_REENTER;
 	}
-	r = lucid_fetch_known(vcpu, id, atomic);
+	r = lucid_fetch_length(vcpu, id, atomic);
 	if (likely(r > 0)) {
 		*next = vmcb->save.rip + r;
 		return LUCID_REENTER;
 	}
-	if (r == 0) {
-		r = lucid_fetch_insn(vcpu, &insn, atomic);
-		if (r == LUCID_REENTER) {
-			if (!lucid_insn_is(&insn, id))
-				return LUCID_REENTER_IRQ;
-			*next = vmcb->save.rip + insn.len;
-			return LUCID_REENTER;
-		}
-		return r;
-	}
-	return LUCID_SLOW;
+	return r ? LUCID_SLOW : LUCID_REENTER_IRQ;
 }
 
 /* The instruction is done: go on behind it. */
@@ -206,7 +195,12 @@ static int svm_msr(struct lucid_vcpu *vcpu, bool atomic)
 	bool write = vcpu->hw->vmcb->control.exit_info_1;
 	u32 index = vcpu->regs[LUCID_RCX];
 	u64 next, value;
-	int r = svm_next_rip(vcpu, write ? LUCID_I_WRMSR : LUCID_I_RDMSR, atomic, &next);
+	int r;
+
+	/* It is loaded for the whole stay: let this one end first. */
+	if (write && index == MSR_TSC_AUX && atomic)
+		return LUCID_SLOW;
+	r = svm_next_rip(vcpu, write ? LUCID_I_WRMSR : LUCID_I_RDMSR, atomic, &next);
 
 	if (r != LUCID_REENTER)
 		return r;
@@ -253,6 +247,17 @@ static int svm_skip(struct lucid_vcpu *vcpu, enum lucid_insn_id id, bool atomic)
 	return r;
 }
 
+/*
+ * Guest memory is cached memory of the host's: nothing to write back, and
+ * nothing may be lost.  (QEMU's CPU gives INVD the exit code of WBINVD.)
+ */
+static int svm_wbinvd(struct lucid_vcpu *vcpu, bool atomic)
+{
+	int r = svm_skip(vcpu, LUCID_I_WBINVD, atomic);
+
+	return r == LUCID_REENTER_IRQ ? svm_skip(vcpu, LUCID_I_INVD, atomic) : r;
+}
+
 static int svm_hlt(struct lucid_vcpu *vcpu, bool atomic)
 {
 	int r = svm_skip(vcpu, LUCID_I_HLT, atomic);
@@ -285,11 +290,14 @@ static int svm_cr(struct lucid_vcpu *vcpu, bool atomic)
 	return lucid_cr_access(vcpu);
 }
 
-static int svm_dr(struct lucid_vcpu *vcpu, bool atomic)
+/*
+ * The first MOV DRn of a stay: the debug registers are the guest's from here
+ * to the end of the stay, and the instruction runs again, by itself.
+ */
+static int svm_dr(struct lucid_vcpu *vcpu)
 {
-	if (atomic)
-		return LUCID_SLOW;
-	return lucid_dr_access(vcpu);
+	svm_dr_direct(vcpu, true);
+	return LUCID_REENTER;
 }
 
 /*
@@ -403,7 +411,7 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case SVM_EXIT_WRITE_CR8:
 		return svm_cr(vcpu, atomic);
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
-		return svm_dr(vcpu, atomic);
+		return svm_dr(vcpu);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_DB:
 		return svm_debug(vcpu);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_AC:
@@ -426,10 +434,8 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case SVM_EXIT_RDPMC:
 		return svm_exception(vcpu, X86_TRAP_GP, 0);	/* no counters offered */
 	case SVM_EXIT_INVD:
-		return svm_skip(vcpu, LUCID_I_INVD, atomic);
 	case SVM_EXIT_WBINVD:
-		/* Guest memory is cached memory of the host's: nothing to write back. */
-		return svm_skip(vcpu, LUCID_I_WBINVD, atomic);
+		return svm_wbinvd(vcpu, atomic);
 	case SVM_EXIT_HLT:
 		return svm_hlt(vcpu, atomic);
 	case SVM_EXIT_IOIO:

@@ -173,7 +173,13 @@ void lucid_hw_set_cr4(struct lucid_vcpu *vcpu, u64 cr4)
 
 void lucid_hw_set_efer(struct lucid_vcpu *vcpu, u64 efer)
 {
-	/* VMRUN wants SVME (APM vol. 2, "Canonicalization and Consistency Checks"). */
+	/*
+	 * VMRUN wants SVME (APM vol. 2, "Canonicalization and Consistency
+	 * Checks").  LME has no effect before LMA; left out until then, since
+	 * QEMU's CPU hangs in a VMEXIT with LME = 1, PG = 0, PAE = 0.
+	 */
+	if (!(efer & EFER_LMA))
+		efer &= ~(u64)EFER_LME;
 	vcpu->hw->vmcb->save.efer = efer | EFER_SVME;
 	svm_dirty(vcpu, SVM_CLEAN_CRX);
 }

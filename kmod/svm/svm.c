@@ -15,10 +15,10 @@
  *   DR7                                        the exit clears it (all off);
  *                                                hw_breakpoint_restore() if in use
  *   DR0-3                                      the same; loaded only while the guest
- *                                                has a breakpoint on
+ *                                                has a breakpoint on, or uses them
  *   DR6, CR2                                   nobody: the host reads them only right
  *                                                after its own #DB or #PF
- *   XCR0, XSS                                  svm_switch_xcr0(), around each VMRUN
+ *   XCR0, XSS                                  lucid_hw_enter(), around VMRUN
  *   TSC_AUX                                    lucid_hw_unload(), before anyone can
  *                                                reach user mode
  *   SPEC_CTRL, PRED_CMD, DEBUGCTL, perf MSRs   intercepted: never the guest's
@@ -52,6 +52,12 @@ static unsigned long svm_iopm, svm_msrpm;
 static bool nrips = true;
 module_param(nrips, bool, 0444);
 MODULE_PARM_DESC(nrips, "take instruction lengths from the CPU where it tells them (0: always decode)");
+
+/*
+ * Under an emulator that does not intercept XSETBV (QEMU's TCG) the guest sets
+ * the CPU's XCR0 itself: look after each exit.  On silicon nobody need.
+ */
+static bool svm_emulated;
 
 /* ---- the machine ------------------------------------------------------- */
 
@@ -91,6 +97,7 @@ int lucid_hw_probe(void)
 		.flush_by_tag = edx & BIT(6),
 		.insn_len = nrips && (edx & BIT(3)),
 	};
+	svm_emulated = boot_cpu_has(X86_FEATURE_HYPERVISOR);
 	if (lucid_hw_caps.nr_tags < 2) {
 		pr_err("this CPU has no ASID to spare\n");
 		return -ENODEV;
@@ -121,7 +128,7 @@ static void msrpm_allow(u32 msr, bool read, bool write)
 static const u32 svm_direct_msrs[] = {
 	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
-	MSR_IA32_SYSENTER_CS,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
 
 int lucid_hw_setup(void)
@@ -276,7 +283,7 @@ void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu)
 
 	for (i = 0; i < ARRAY_SIZE(svm_intercepts); i++)
 		svm_intercept_set(vcpu, svm_intercepts[i], true);
-	vmcb->control.intercepts[SVM_ICPT_DR_ALL / 32] = ~0u;
+	svm_dr_direct(vcpu, false);
 	vmcb->control.iopm_pa = __sme_set(virt_to_phys((void *)svm_iopm));
 	vmcb->control.msrpm_pa = __sme_set(virt_to_phys((void *)svm_msrpm));
 	vmcb->control.int_ctl = SVM_V_INTR_MASKING;
@@ -326,15 +333,30 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 			indirect_branch_prediction_barrier();
 		sc->last_vm = vcpu->vm->id;
 	}
-	vcpu->msrs.tsc_aux_loaded = (vcpu->cpuid.has_rdtscp || vcpu->cpuid.has_rdpid) &&
+	/* RDPID cannot be intercepted: with it the guest sees what is loaded. */
+	vcpu->msrs.tsc_aux_loaded = (vcpu->cpuid.has_rdtscp || boot_cpu_has(X86_FEATURE_RDPID)) &&
 				    vcpu->msrs.tsc_aux != sc->tsc_aux;
 	if (unlikely(vcpu->msrs.tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, vcpu->msrs.tsc_aux);
 }
 
+/**
+ * svm_dr_direct - let the guest at the debug registers, or no longer
+ * @vcpu: the vCPU
+ * @direct: MOV DRn does not exit; DR0-3 are read back after each exit
+ */
+void svm_dr_direct(struct lucid_vcpu *vcpu, bool direct)
+{
+	vcpu->hw->dr_direct = direct;
+	vcpu->hw->vmcb->control.intercepts[SVM_ICPT_DR_ALL / 32] = direct ? 0 : ~0u;
+	svm_dirty(vcpu, SVM_CLEAN_INTERCEPTS);
+}
+
 /* Context: interrupts off, on the CPU of lucid_hw_load(). */
 void lucid_hw_unload(struct lucid_vcpu *vcpu)
 {
+	if (unlikely(vcpu->hw->dr_direct))
+		svm_dr_direct(vcpu, false);
 	if (unlikely(vcpu->msrs.tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, this_cpu_read(svm_cpus.tsc_aux));
 	vcpu->msrs.tsc_aux_loaded = false;
@@ -352,6 +374,8 @@ void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flu
 				flush == LUCID_TLB_FLUSH_TAG ? SVM_TLB_FLUSH_ASID :
 							       SVM_TLB_FLUSH_ALL;
 }
+
+#define DR7_ENABLED	0xffull		/* L0, G0 … L3, G3 */
 
 /* XCR0 and XSS hold the guest's values only while no host code runs. */
 static __always_inline bool svm_xcr0_differs(struct lucid_vcpu *vcpu)
@@ -432,10 +456,9 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	struct vmcb *vmcb = hw->vmcb;
 	bool xcr0 = svm_xcr0_differs(vcpu);
 	bool xss = lucid_fpu_host_xss() && (vcpu->cr4 & X86_CR4_OSXSAVE);
-	bool dr = vmcb->save.dr7 & DR_GLOBAL_ENABLE_MASK;
+	bool dr = hw->dr_direct || (vmcb->save.dr7 & DR7_ENABLED);
 	u32 info;
 
-	dr |= !!(vmcb->save.dr7 & DR_LOCAL_ENABLE_MASK);
 	vmcb->save.rax = vcpu->regs[LUCID_RAX];
 	vmcb->save.rsp = vcpu->regs[LUCID_RSP];
 
@@ -456,8 +479,23 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 
 	if (unlikely(xss))
 		wrmsrl(MSR_IA32_XSS, lucid_fpu_host_xss());
+	if (unlikely(svm_emulated) && (vcpu->cr4 & X86_CR4_OSXSAVE)) {
+		u64 now = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+
+		if (unlikely(now != vcpu->fpu.xcr0)) {
+			vcpu->fpu.xcr0 = now;
+			vcpu->fpu.xcr0_moved = true;
+		}
+		xcr0 = now != lucid_fpu_host_xcr0();
+	}
 	if (unlikely(xcr0))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, lucid_fpu_host_xcr0());
+	if (unlikely(hw->dr_direct)) {
+		get_debugreg(vcpu->dr[0], 0);
+		get_debugreg(vcpu->dr[1], 1);
+		get_debugreg(vcpu->dr[2], 2);
+		get_debugreg(vcpu->dr[3], 3);
+	}
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	asm volatile("stgi" ::: "memory");
@@ -465,7 +503,17 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
 		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
 		vmcb->control.clean = 0;
+		/*
+		 * Real CPUs leave the guest's state as it was.  QEMU's writes the
+		 * host's registers there: nobody is to see those.
+		 */
+		if (svm_emulated)
+			lucid_vcpu_reset(vcpu);
 		return false;
+	}
+	if (unlikely(vcpu->fpu.xcr0_moved)) {
+		vcpu->fpu.xcr0_moved = false;
+		lucid_cpuid_update(vcpu);
 	}
 	vcpu->regs[LUCID_RAX] = vmcb->save.rax;
 	vcpu->regs[LUCID_RSP] = vmcb->save.rsp;

@@ -17,6 +17,7 @@ struct lucid_hw_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u32 injecting;		/* event_inj of the entry under way, 0: none */
+	bool dr_direct;		/* the guest has the debug registers for this stay */
 	bool nmi_iret;		/* the guest is at the IRET that ends its NMI */
 	u64 nmi_iret_rip;
 	bool nmi_step;		/* single-stepping past that IRET */
@@ -35,6 +36,7 @@ struct svm_cpu {
 
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
+void svm_dr_direct(struct lucid_vcpu *vcpu, bool direct);
 void svm_vmrun(u64 vmcb_pa, u64 *regs, u64 host_pa);
 
 static inline void svm_dirty(struct lucid_vcpu *vcpu, enum svm_clean what)

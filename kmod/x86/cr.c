@@ -30,7 +30,7 @@ static bool in_64bit_mode(struct lucid_vcpu *vcpu)
  */
 static bool pdptes_valid(struct lucid_vcpu *vcpu)
 {
-	u64 reserved = ~((1ull << vcpu->cpuid.maxphyaddr) - 1) | 0x1e6;
+	u64 reserved = ~((1ull << vcpu->cpuid.maxphyaddr) - 1) | 0x186;
 	u64 pdpte[4];
 	int i;
 
@@ -200,8 +200,6 @@ int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host)
 #define DR6_ONES	0xffff0ff0ull
 #define DR7_WRITABLE	0xffff2bffull
 #define DR7_ONES	0x400ull
-#define DR7_GD		(1ull << 13)	/* general detect: MOV DR raises #DB … */
-#define DR6_BD		(1ull << 13)	/* … and this says so */
 
 /**
  * lucid_get_dr - read a debug register
@@ -343,54 +341,5 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 		return LUCID_TO_USER;
 	}
-	return LUCID_REENTER;
-}
-
-/**
- * lucid_dr_access - MOV to and from DRn
- * @vcpu: the vCPU, at the instruction; privilege has been checked by the CPU
- *
- * Context: outside of a stay; may sleep.
- * Return: enum lucid_next or a negative errno.
- */
-int lucid_dr_access(struct lucid_vcpu *vcpu)
-{
-	struct lucid_emul_ctxt *c = &vcpu->io.emul;
-	const struct lucid_insn *insn = &c->insn;
-	bool is64 = in_64bit_mode(vcpu), to;
-	u64 value, dr7;
-	int r;
-
-	r = lucid_emul_start(vcpu);
-	if (r != LUCID_REENTER)
-		return r == -EFAULT ? lucid_emulation_failed(vcpu) : r;
-	to = lucid_insn_is(insn, LUCID_I_MOV_TO_DR);
-	if (!to && !lucid_insn_is(insn, LUCID_I_MOV_FROM_DR))
-		return LUCID_REENTER;
-
-	/* DR8 and up do not exist; DR4 and DR5 neither with CR4.DE. */
-	if (insn->reg > 7 || ((insn->reg & 6) == 4 && (vcpu->cr4 & X86_CR4_DE))) {
-		lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
-		return LUCID_REENTER;
-	}
-	dr7 = lucid_hw_get_dr7(vcpu);
-	if (dr7 & DR7_GD) {
-		lucid_hw_set_dr7(vcpu, dr7 & ~DR7_GD);
-		lucid_hw_set_dr6(vcpu, (lucid_hw_get_dr6(vcpu) & ~0xfull) | DR6_BD);
-		lucid_queue_exception(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
-		return LUCID_REENTER;
-	}
-	if (to) {
-		value = vcpu->regs[insn->rm];
-		r = lucid_set_dr(vcpu, insn->reg, is64 ? value : (u32)value);
-		if (r) {
-			lucid_queue_exception(vcpu, X86_TRAP_GP, 0);
-			return LUCID_REENTER;
-		}
-	} else {
-		lucid_get_dr(vcpu, insn->reg, &value);
-		vcpu->regs[insn->rm] = is64 ? value : (u32)value;
-	}
-	lucid_hw_skip(vcpu, c->rip + insn->len);
 	return LUCID_REENTER;
 }

@@ -174,7 +174,6 @@ static int read_piece(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned
 		return LUCID_EMUL_UNHANDLEABLE;
 
 	if (c->next_read == c->nr_reads) {	/* not read in an earlier run */
-		memset(frag, 0, sizeof(*frag));
 		frag->len = n;
 		res = c->ops->read_mem(c, linear, frag->data, n, &frag->gpa);
 		if (res != LUCID_EMUL_OK)
@@ -257,7 +256,7 @@ int lucid_emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, uns
 /* Without a REX prefix the byte registers 4..7 are AH, CH, DH, BH. */
 static bool is_high_byte(const struct lucid_emul_ctxt *c, unsigned int reg, unsigned int size)
 {
-	return size == 1 && reg >= 4 && reg < 8 && !(c->insn.prefixes & LUCID_PFX_REX);
+	return size == 1 && (reg & ~3u) == 4 && !(c->insn.prefixes & LUCID_PFX_REX);
 }
 
 static u64 read_reg(const struct lucid_emul_ctxt *c, unsigned int reg, unsigned int size)
@@ -379,7 +378,6 @@ static int emul_one_byte(struct lucid_emul_ctxt *c)
 	case 0x63:
 		if (!is_long(c))		/* ARPL */
 			return LUCID_EMUL_UNHANDLEABLE;
-		size = c->insn.opsize;
 		return emul_load(c, size == 2 ? 2 : 4, size, true);
 	case 0x88: case 0x89:
 		return emul_store(c, size);
@@ -424,9 +422,7 @@ static int dispatch(struct lucid_emul_ctxt *c)
 void lucid_emul_begin(struct lucid_emul_ctxt *c)
 {
 	c->nr_reads = 0;
-	c->next_read = 0;
 	c->nr_writes = 0;
-	memset(&c->fault, 0, sizeof(c->fault));
 }
 
 int lucid_emul_run(struct lucid_emul_ctxt *c)
@@ -434,7 +430,6 @@ int lucid_emul_run(struct lucid_emul_ctxt *c)
 	int res;
 
 	c->next_read = 0;
-	c->nr_writes = 0;
 	res = dispatch(c);
 	if (res != LUCID_EMUL_OK) {
 		c->nr_writes = 0;	/* what did not happen is not sent */

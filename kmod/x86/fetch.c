@@ -248,41 +248,76 @@ int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atom
 	return LUCID_REENTER_IRQ;
 }
 
+/* Instructions without operands that the CPU may intercept: their opcodes. */
+static const struct { u8 len, bytes[3]; } fixed_insns[LUCID_I_NR] = {
+	[LUCID_I_CPUID]	  = { 2, { 0x0f, 0xa2 } },
+	[LUCID_I_RDMSR]	  = { 2, { 0x0f, 0x32 } },
+	[LUCID_I_WRMSR]	  = { 2, { 0x0f, 0x30 } },
+	[LUCID_I_INVD]	  = { 2, { 0x0f, 0x08 } },
+	[LUCID_I_WBINVD]  = { 2, { 0x0f, 0x09 } },
+	[LUCID_I_HLT]	  = { 1, { 0xf4 } },
+	[LUCID_I_VMMCALL] = { 3, { 0x0f, 0x01, 0xd9 } },
+	[LUCID_I_MONITOR] = { 3, { 0x0f, 0x01, 0xc8 } },
+	[LUCID_I_MWAIT]	  = { 3, { 0x0f, 0x01, 0xc9 } },
+	[LUCID_I_XSETBV]  = { 3, { 0x0f, 0x01, 0xd1 } },
+};
+
+static bool is_prefix(u8 byte, bool is64)
+{
+	switch (byte) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65:
+	case 0x66: case 0x67: case 0xf2: case 0xf3:
+		return true;
+	}
+	return is64 && (byte & 0xf0) == 0x40;
+}
+
+static bool is_opcode(const u8 *p, int id)
+{
+	const u8 *want = fixed_insns[id].bytes;
+	u8 len = fixed_insns[id].len;
+
+	return p[0] == want[0] && (len < 2 || p[1] == want[1]) && (len < 3 || p[2] == want[2]);
+}
+
 /**
- * lucid_fetch_known - is the instruction at RIP this one, without prefixes?
- * @vcpu: the vCPU
- * @id: enum lucid_insn_id
+ * lucid_fetch_length - how long is the instruction that was just intercepted?
+ * @vcpu: the vCPU, at the instruction
+ * @id: what the exit says it is (enum lucid_insn_id), one of the above
  * @atomic: interrupts are off
  *
- * The short cut of what guests do: two or three bytes are compared, nothing
- * is decoded.
- * Return: its length; 0: look closer; -EAGAIN: not to be had here.
+ * For CPUs that do not tell.  The CPU has decoded it, so prefixes are whatever
+ * they are and only the opcode has to be found; without a prefix, as nearly
+ * always, two or three bytes are compared where they stand.
+ * Return: the length; 0: something else stands there now (another vCPU changed
+ * it) or an exception was queued: run the guest; -EAGAIN: not to be had here.
  */
-int lucid_fetch_known(struct lucid_vcpu *vcpu, int id, bool atomic)
+int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic)
 {
-	static const struct { u8 len, bytes[3]; } known[LUCID_I_NR] = {
-		[LUCID_I_CPUID] = { 2, { 0x0f, 0xa2 } },
-		[LUCID_I_RDMSR] = { 2, { 0x0f, 0x32 } },
-		[LUCID_I_WRMSR] = { 2, { 0x0f, 0x30 } },
-		[LUCID_I_VMMCALL] = { 3, { 0x0f, 0x01, 0xd9 } },
-		[LUCID_I_HLT] = { 1, { 0xf4 } },
-	};
-	unsigned int len = known[id].len;
-	u64 linear;
-	const u8 *p;
+	struct kvm_segment cs;
+	bool is64 = in_64bit_mode(vcpu, &cs);
+	u64 linear = lucid_hw_get_rip(vcpu) + (is64 ? 0 : cs.base);
+	u8 len = fixed_insns[id].len, buf[LUCID_INSN_MAX_LEN];
+	int i, n;
 
-	if (!len || !atomic)
-		return 0;
-	linear = lucid_linear_rip(vcpu);
-	if (offset_in_page(linear) + len > PAGE_SIZE)
-		return 0;
-	p = code_ptr(vcpu, linear);
-	if (!p)
-		return -EAGAIN;
-	if (p[0] != known[id].bytes[0] || (len > 1 && p[1] != known[id].bytes[1]) ||
-	    (len > 2 && p[2] != known[id].bytes[2]))
-		return 0;
-	return len;
+	if (!is64)
+		linear = (u32)linear;
+	if (atomic && offset_in_page(linear) + len <= PAGE_SIZE) {
+		const u8 *p = code_ptr(vcpu, linear);
+
+		if (!p)
+			return -EAGAIN;
+		if (likely(is_opcode(p, id)))
+			return len;
+	}
+	n = fetch_bytes(vcpu, linear, buf, atomic);
+	for (i = 0; i + len <= n; i++) {
+		if (is_opcode(buf + i, id))
+			return i + len;
+		if (!is_prefix(buf[i], is64))
+			return 0;
+	}
+	return atomic ? -EAGAIN : 0;
 }
 
 /* ---- the emulator's memory ---------------------------------------------------------- */

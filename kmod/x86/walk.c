@@ -71,7 +71,7 @@ static bool is_leaf(const struct lucid_walk *w, unsigned int level, u64 pte)
  *   above the address	-		62:M			51:M
  *   NX			-		63 unless NXE		63 unless NXE
  *   PML5E, PML4E	-		-			7; 8 on AMD
- *   PDPTE		-		63, 8:5, 2:1		7 without 1G pages
+ *   PDPTE		-		63, 8:7, 2:1		7 without 1G pages
  *   large page		21:13 but those	20:13			2M 20:13, 1G 29:13
  *			of PSE-36
  */
@@ -90,7 +90,7 @@ static u64 reserved_bits(const struct lucid_walk *w, unsigned int level, bool le
 	if (!w->nxe || is_pae_pdpte(w, level))
 		rsvd |= PTE_NX;
 	if (is_pae_pdpte(w, level))
-		rsvd |= bits(1, 2) | bits(5, 8);
+		rsvd |= bits(1, 2) | bits(7, 8);	/* 5, 6: QEMU's CPU sets A */
 	else if (level > 3 || (level == 3 && !w->gbpages))
 		rsvd |= PTE_PS;
 	if (level > 3 && w->rsvd_bit8)

@@ -91,6 +91,7 @@ u64 lucid_msr_mce_cap(void);		/* KVM_X86_GET_MCE_CAP_SUPPORTED */
 struct lucid_fpu {
 	void *state;		/* struct xregs_state of lucid_fpu_size(), 64-byte aligned */
 	u64 xcr0;		/* the guest's */
+	bool xcr0_moved;	/* without our doing: see svm.c */
 	bool loaded;		/* between lucid_fpu_enter() and _leave() */
 };
 
@@ -124,7 +125,6 @@ int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
 void lucid_get_dr(struct lucid_vcpu *vcpu, int nr, u64 *value);
 int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
 int lucid_cr_access(struct lucid_vcpu *vcpu);
-int lucid_dr_access(struct lucid_vcpu *vcpu);
 
 /* ---- state.c: the register ioctls ---- */
 
@@ -154,7 +154,7 @@ struct lucid_insn;
 struct lucid_emul_ctxt;
 
 int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic);
-int lucid_fetch_known(struct lucid_vcpu *vcpu, int id, bool atomic);
+int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic);
 u64 lucid_linear_rip(struct lucid_vcpu *vcpu);
 int lucid_emul_start(struct lucid_vcpu *vcpu);
 

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ int main(int argc, char **argv)
 			continue;
 		}
 		tap_ok(cmp.differ == differ, "%s: %llu instructions as Zydis has them",
-		       argv[i], (unsigned long long)starts);
+		       basename(argv[i]), (unsigned long long)starts);
 	}
 	zydis_report();
 	return tap_done();

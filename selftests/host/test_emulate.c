@@ -82,6 +82,7 @@ static struct {
 	u8 *mem;
 	u32 mmio;		/* a bit per page */
 	u64 fault_from;		/* pages from here on fault when written (0: none do) */
+	u64 retry_from;		/* from here on a write is to be tried again later */
 	unsigned int calls, longest;
 	bool crossed;
 } vm;
@@ -131,6 +132,8 @@ static int vm_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, unsi
 
 	if (res != LUCID_EMUL_OK)
 		return res;
+	if (vm.retry_from && linear >= vm.retry_from)
+		return LUCID_EMUL_RETRY;
 	if (vm_is_mmio(linear)) {
 		*gpa = linear - vm.base;
 		return LUCID_EMUL_MMIO_WRITE;
@@ -482,6 +485,91 @@ static void test_long(void)
 	tap_ok(good, "alignment check");
 }
 
+/* May this one byte be reached? The slow way to say what segments are. */
+static bool byte_permitted(const struct lucid_emul_ctxt *c, unsigned int seg, u64 ea, bool write)
+{
+	const struct kvm_segment *s = &c->seg[seg];
+	bool code = s->type & 8, expand_down = !code && s->type & 4, bit1 = s->type & 2;
+	u64 linear = ea;
+	unsigned int bit;
+
+	if (c->mode == LUCID_EMUL_LONG) {
+		if (seg >= LUCID_SEG_FS)
+			linear += s->base;
+		for (bit = c->la57 ? 57 : 48; bit < 64; bit++)
+			if ((linear >> bit & 1) != (linear >> (c->la57 ? 56 : 47) & 1))
+				return false;
+		return true;
+	}
+	if (c->mode == LUCID_EMUL_PROT16 || c->mode == LUCID_EMUL_PROT32) {
+		if (s->unusable || (write && (code || !bit1)) || (!write && code && !bit1))
+			return false;
+		if (expand_down)
+			return ea > s->limit && !(ea >> (s->db ? 32 : 16));
+	}
+	return s->limit == ~0u || ea <= s->limit;
+}
+
+static void test_linear(unsigned int count)
+{
+	static const u64 edges[] = {
+		0, 0xffff, 0x10000, 0xffffffff, 0x100000000, 1ull << 47, -(1ull << 47),
+		1ull << 56, -(1ull << 56), 1ull << 48, 0x12345678,
+	};
+	static const u8 vectors[2] = { 13, 12 };
+	unsigned int i, wrong = 0, permitted = 0, unaligned = 0;
+	struct lucid_emul_ctxt c;
+
+	for (i = 0; i < count; i++) {
+		unsigned int seg = rnd_below(LUCID_SEG_NR), len = 1 << rnd_below(4), at;
+		u64 ea = edges[rnd_below(sizeof(edges) / sizeof(*edges))] + rnd_below(20) - 10;
+		u64 linear = 1, want;
+		struct kvm_segment *s;
+		bool write = rnd_below(2), good = true, aligned;
+		int res;
+
+		memset(&c, 0, sizeof(c));
+		c.mode = rnd_below(5);
+		c.la57 = rnd_below(2);
+		c.align_check = !rnd_below(8);
+		s = &c.seg[seg];
+		s->base = rnd_below(2) ? rnd() >> (32 + rnd_below(32)) : 0;
+		s->limit = edges[rnd_below(4)] + rnd_below(4) - 2;
+		s->type = rnd_below(16);
+		s->db = rnd_below(2);
+		s->unusable = !rnd_below(8);
+		if (c.mode != LUCID_EMUL_LONG)
+			ea = (u32)ea;
+
+		for (at = 0; at < len; at++)
+			good &= byte_permitted(&c, seg, ea + at, write);
+		want = ea;
+		if (c.mode != LUCID_EMUL_LONG || seg >= LUCID_SEG_FS)
+			want += s->base;
+		if (c.mode != LUCID_EMUL_LONG)
+			want = (u32)want;
+		aligned = !c.align_check || want % len == 0;
+
+		res = lucid_emul_linear(&c, seg, ea, len, write, &linear);
+		if (good && aligned) {
+			wrong += res != LUCID_EMUL_OK || linear != want;
+			permitted++;
+		} else {
+			wrong += res != LUCID_EMUL_FAULT || c.fault.error_code || c.fault.cr2 ||
+				 c.fault.vector != (good ? 17 : vectors[seg == LUCID_SEG_SS]) ||
+				 c.fault.has_error_code != (c.mode != LUCID_EMUL_REAL);
+			unaligned += good;
+		}
+		if (wrong) {
+			tap_diag("mode %d seg %u ea %llx len %u limit %x type %x: %d", c.mode, seg,
+				 (unsigned long long)ea, len, s->limit, s->type, res);
+			break;
+		}
+	}
+	tap_ok(!wrong && permitted > count / 10 && unaligned,
+	       "%u random addresses at the edges of segments and of canonical space", count);
+}
+
 static void test_mmio(void)
 {
 	struct lucid_emul_ctxt c, before;
@@ -513,8 +601,8 @@ static void test_mmio(void)
 	good = ok(&c) && c.nr_writes == 2 &&
 	       c.writes[0].gpa == 0xffe && c.writes[0].len == 2 &&
 	       c.writes[1].gpa == 0x1000 && c.writes[1].len == 6 &&
-	       !memcmp(c.writes[0].data, "\x88\x77", 2) &&
-	       !memcmp(c.writes[1].data, "\x66\x55\x44\x33\x22\x11", 6) && c.rip == 0x1003;
+	       !memcmp(c.writes[0].data, "\x88\x77\0\0\0\0\0", 8) &&
+	       !memcmp(c.writes[1].data, "\x66\x55\x44\x33\x22\x11\0", 8) && c.rip == 0x1003;
 	tap_ok(good, "writes of MMIO are posted piece by piece, and the instruction is complete");
 
 	/* a store whose second page faults does nothing to the first */
@@ -526,7 +614,59 @@ static void test_mmio(void)
 	good = faults(&c, 14, true, 6) && c.fault.cr2 == 0x11000;
 	vm.mmio = 0;
 	good &= faults(&c, 14, true, 6) && ram[0xffe] == (u8)(0xfe ^ 0x0f);
+	vm.mmio = 1;
+	vm.fault_from = 0;
+	vm.retry_from = 0x11000;
+	before = c;
+	good &= lucid_emul_run(&c) == LUCID_EMUL_RETRY && !c.nr_writes && c.rip == before.rip;
+	vm.retry_from = 0;
+	good &= ok(&c) && c.nr_writes == 1;
 	tap_ok(good, "a write that faults on its second page leaves the first alone");
+}
+
+/* Long accesses, which no move makes yet. */
+static void test_pieces(void)
+{
+	struct lucid_emul_ctxt c;
+	u8 buf[20 * 8], want[sizeof(buf)];
+	unsigned int i;
+	bool good;
+
+	SETUP(&c, LONG, "\x8b\x03");
+	memcpy(want, ram + 0xff5, 20);
+	good = lucid_emul_read(&c, 0x10ff5, buf, 20) == LUCID_EMUL_OK && !memcmp(buf, want, 20) &&
+	       c.nr_reads == 4 && c.reads[0].len == 8 && c.reads[1].len == 3 &&
+	       c.reads[2].len == 8 && c.reads[3].len == 1;
+	memset(buf, 0xa5, 20);
+	good &= lucid_emul_write(&c, 0x12ff0, buf, 20) == LUCID_EMUL_OK &&
+		!memcmp(ram + 0x2ff0, buf, 20) && ram[0x2fef] != 0xa5 && ram[0x3004] != 0xa5;
+	good &= !vm.crossed && vm.longest == 8;
+	tap_ok(good, "long accesses go in pieces of 8 bytes that end with the page");
+
+	SETUP(&c, PROT32, "\x8b\x03");
+	vm.base = 0xfffff000;			/* two pages, one on each side of 4G: */
+	vm.size = 0x2000;			/* the second would be at 0 */
+	good = lucid_emul_read(&c, 0xfffffffe, buf, 4) == LUCID_EMUL_FAULT &&
+	       c.fault.cr2 == 0 && c.nr_reads == 1;
+	tap_ok(good, "outside 64-bit mode the page after the last is the first");
+
+	SETUP(&c, LONG, "\x8b\x03");
+	good = lucid_emul_read(&c, 0x10000, buf, 16 * 8) == LUCID_EMUL_OK &&
+	       lucid_emul_read(&c, 0x10000, buf, 1) == LUCID_EMUL_UNHANDLEABLE;
+	vm.mmio = ~0u;
+	good &= lucid_emul_write(&c, 0x10000, buf, 16 * 8) == LUCID_EMUL_OK && c.nr_writes == 16 &&
+		lucid_emul_write(&c, 0x10000, buf, 1) == LUCID_EMUL_UNHANDLEABLE;
+	for (i = 0; i < 16; i++)
+		good &= c.writes[i].gpa == 8 * i;
+	tap_ok(good, "more pieces than there is room for are unhandleable");
+
+	SETUP(&c, LONG, "\x66\x63\x03");		/* movsxd ax, word [rbx] */
+	c.regs[3] = 0x10000;
+	good = ok(&c) && vm.longest == 2;
+	SETUP(&c, LONG, "\x48\x63\x03");		/* movsxd rax, dword [rbx] */
+	c.regs[3] = 0x10000;
+	good &= ok(&c) && vm.longest == 4;
+	tap_ok(good, "MOVSXD reads no more than it needs");
 }
 
 static void test_unhandled(void)
@@ -556,7 +696,9 @@ int main(int argc, char **argv)
 	test_16bit();
 	test_segments();
 	test_long();
+	test_linear(count);
 	test_mmio();
+	test_pieces();
 	test_unhandled();
 	return tap_done();
 }

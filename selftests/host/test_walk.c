@@ -28,6 +28,7 @@ struct updates {
 
 static struct updates seen;
 static unsigned int interfere;	/* so many compare-exchanges find another value */
+static int broken;		/* the error of all of them */
 
 static int read_pte(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
 {
@@ -43,6 +44,8 @@ static int cmpxchg_pte(const struct lucid_walk *w, u64 gpa, u64 old, u64 new, un
 {
 	u64 now;
 
+	if (broken)
+		return broken;
 	if (read_pte(w, gpa, &now, size))
 		return EBADADDR;
 	if (interfere) {
@@ -71,6 +74,7 @@ struct ref {
 	unsigned int shift;
 	u32 error_code;
 	int result;
+	u64 last_gpa, last_pte;
 	struct updates want;
 	struct update path[MAX_UPDATES];
 	unsigned int path_len;
@@ -103,6 +107,8 @@ static int ref_entry(struct ref *r, u64 gpa, unsigned int size, u64 rsvd, bool h
 		r->result = err;
 		return 1;
 	}
+	r->last_gpa = gpa;
+	r->last_pte = *pte;
 	if (!(*pte & 1))
 		return ref_fault(r, 0);
 	if (*pte & rsvd)
@@ -211,8 +217,9 @@ static void ref_pae(struct ref *r)
 
 	for (bit = r->w->maxphyaddr; bit < 63; bit++)
 		above |= 1ull << bit;
+	/* A and D are reserved here by the manuals, but QEMU's CPU sets A: let them be */
 	if (ref_entry(r, (r->w->cr3 & 0xffffffe0) + (r->linear >> 30) * 8, 8,
-		      above | 1ull << 63 | 0x1e6, false, &pdpte))
+		      above | 1ull << 63 | 0x186, false, &pdpte))
 		return;
 	ref_pd(r, pdpte & ADDR, above | (r->w->nxe ? 0 : 1ull << 63));
 }
@@ -309,7 +316,7 @@ static void random_tables(unsigned int size, bool pae)
 		u64 pte = random_pte(size);
 
 		if (pae && i < PAE_TOP_PAGES * 4096 && rnd_below(16))
-			pte &= ~(0x1e6ull | 1ull << 63);
+			pte &= ~(0x186ull | 1ull << 63);
 
 		memcpy(mem + i, &pte, size);
 	}
@@ -319,12 +326,15 @@ static void random_mode(struct lucid_walk *w, enum lucid_paging paging)
 {
 	static const u8 widths[] = { 36, 39, 40, 46, 48, 52 };
 	u64 r = rnd() >> 32;
+	u64 high = paging < LUCID_PAGING_4 ? rnd() << 32 : 0;	/* ignored in CR3 */
 
+	if (!rnd_below(16))		/* now and then the tables are elsewhere */
+		high |= 1ull << (12 + rnd_below(52));
 	*w = (struct lucid_walk){
 		.ops = &ops,
 		.paging = paging,
 		.cr3 = (u64)rnd_below(paging == LUCID_PAGING_PAE && rnd_below(8) ?
-				      PAE_TOP_PAGES : PAGES) << 12 | (rnd() & 0xfff),
+				      PAE_TOP_PAGES : PAGES) << 12 | (rnd() & 0xfff) | high,
 		.maxphyaddr = widths[rnd_below(sizeof(widths))],
 		.pse = r & 1, .wp = r & 2, .nxe = r & 4, .smep = r & 8, .smap = r & 16,
 		.ac = r & 32, .gbpages = r & 64, .rsvd_bit8 = r & 128,
@@ -401,6 +411,10 @@ static bool walk_once(const struct lucid_walk *w, u64 linear, u32 access)
 		bad = "address or page size";
 	else if (!err && (res.write != ref.w_ok || res.user != ref.u_ok || res.exec != ref.x_ok))
 		bad = "rights";
+	else if (err >= 0 && (res.pte_gpa != ref.last_gpa || res.pte != ref.last_pte))
+		bad = "last entry";
+	else if (!err && w->paging && 12u + (res.level - 1) * (ref.shift == 22 ? 10 : 9) != ref.shift)
+		bad = "level";
 	else if (!same_updates(&seen, &ref.want))
 		bad = "A and D bits";
 
@@ -494,6 +508,12 @@ static void test_races(void)
 	tap_ok(lucid_walk(&w, 0x123, LUCID_ACC_READ, &res) == LUCID_WALK_RETRY,
 	       "a walk that never gets through gives up");
 	interfere = 0;
+
+	broken = -5;
+	tap_ok(lucid_walk(&w, 0x123, LUCID_ACC_READ, &res) == -5 &&
+	       lucid_walk(&w, 0x123, LUCID_ACC_READ | LUCID_ACC_NO_AD, &res) == LUCID_WALK_OK,
+	       "tables that cannot be written: the callback's error, unless A and D are left alone");
+	broken = 0;
 }
 
 int main(int argc, char **argv)

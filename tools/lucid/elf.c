@@ -31,8 +31,8 @@ static Elf *elf_open(const struct image *image, size_t *phnum)
 	elf_version(EV_CURRENT);
 	elf = elf_begin(image->fd, ELF_C_READ, NULL);
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &ehdr))
-		die("%s: is a corrupt ELF file: %s", image->path,
-		    elf_errmsg(-1));
+		die("%s: is a corrupt ELF file: its header is damaged or cut off",
+		    image->path);
 	if (ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    (ehdr.e_machine != EM_386 && ehdr.e_machine != EM_X86_64))
 		die("%s: is an ELF file for another kind of CPU", image->path);

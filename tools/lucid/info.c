@@ -10,12 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "info.h"
@@ -322,17 +318,30 @@ static void print_holders(struct json_object *holders)
 
 static void print_bugs(struct json_object *bugs)
 {
+	const size_t n = json_object_array_length(bugs);
+	size_t column = strlen("  not here:"), absent = 0;
+
 	printf("\nCPU bugs: what the kernel says, and what it means under Lucid\n");
-	for (size_t i = 0; i < json_object_array_length(bugs); i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct json_object *b = json_object_array_get_idx(bugs, i);
 
-		printf("  %s: %s\n", info_text(b, "bug"),
-		       info_text(b, "kernel"));
-		if (*info_text(b, "lucid"))
-			printf("      %s\n", info_text(b, "lucid"));
+		/* one that is not here needs no words */
+		if (!*info_text(b, "lucid")) {
+			absent++;
+			continue;
+		}
+		printf("  %s: %s\n      Lucid: %s\n", info_text(b, "bug"),
+		       info_text(b, "kernel"), info_text(b, "lucid"));
 	}
-	if (!json_object_array_length(bugs))
-		printf("  the kernel does not tell\n");
+	if (absent)
+		printf("  not here:");
+	for (size_t i = 0; absent && i < n; i++) {
+		struct json_object *b = json_object_array_get_idx(bugs, i);
+
+		if (!*info_text(b, "lucid"))
+			print_wrapped("   ", &column, info_text(b, "bug"));
+	}
+	printf("%s", absent ? "\n" : n ? "" : "  the kernel does not tell\n");
 }
 
 static void print_text(struct json_object *all)

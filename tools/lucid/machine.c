@@ -16,6 +16,11 @@
 
 #define NS	1000000000ull
 
+#define PORT_KEYBOARD	0x64	/* pulses the reset line, when asked to */
+#define KEYBOARD_RESET	0xfe
+#define PORT_RESET	0xcf9	/* the chipset's reset control */
+#define RESET_CPU	(1u << 2)
+
 uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -217,6 +222,14 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		return true;
 	case PORT_DEBUG_EXIT:
 		machine_end(m, NULL, value, NULL);
+		return true;
+	case PORT_KEYBOARD:
+	case PORT_RESET:
+		/* the two of a PC's devices that are there for this alone */
+		if (port == PORT_KEYBOARD ? value != KEYBOARD_RESET :
+					    !(value & RESET_CPU))
+			return false;
+		machine_end(m, cpu, STATUS_OK, "guest asked for a reset");
 		return true;
 	case SERIAL_BASE ... SERIAL_BASE + 7:
 		m->sender = cpu;

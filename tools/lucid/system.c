@@ -76,7 +76,7 @@ static const struct {
 	{ "gather_data_sampling", "cured by microcode, for guests as well" },
 	{ "ghostwrite", "not an x86 bug" },
 	{ "indirect_target_selection",
-	  "the module is compiled with the kernel's thunks" },
+	  "the module is built with the kernel's own thunks" },
 	{ "itlb_multihit", "Intel only; there is no VMX in Lucid yet" },
 	{ "l1tf", "Intel only; there is no VMX in Lucid yet" },
 	{ "mds", "Intel only; there is no VMX in Lucid yet" },
@@ -84,11 +84,11 @@ static const struct {
 	{ "mmio_stale_data", "Intel only; there is no VMX in Lucid yet" },
 	{ "old_microcode", "update the microcode: guests profit as well" },
 	{ "reg_file_data_sampling", "Intel only; there is no VMX in Lucid yet" },
-	{ "retbleed", "return thunks and untraining after each exit, as the kernel has them" },
-	{ "spec_rstack_overflow", "return thunks and untraining after each exit, as the kernel has them" },
-	{ "spec_store_bypass", "a guest's SPEC_CTRL is switched at entry and exit" },
+	{ "retbleed", "the kernel's own untraining, before the first RET after an exit" },
+	{ "spec_rstack_overflow", "the kernel's own untraining (or IBPB), before the first RET after an exit" },
+	{ "spec_store_bypass", "the host's SPEC_CTRL stays in force; a guest has none of its own" },
 	{ "spectre_v1", "indices that a guest or its owner controls are masked" },
-	{ "spectre_v2", "no indirect branches at entry and exit, return stack filled after each exit" },
+	{ "spectre_v2", "the return stack is filled after each exit; the host's SPEC_CTRL stays in force" },
 	{ "srbds", "cured by microcode, for guests as well" },
 	{ "tsa", "buffers are cleared (VERW) before entry, where the kernel asks for it" },
 	{ "tsx_async_abort", "Intel only; there is no VMX in Lucid yet" },
@@ -199,6 +199,14 @@ static int not_hidden(const struct dirent *d)
 	return d->d_name[0] != '.';
 }
 
+static const char *bug_words(const char *bug)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(bugs); i++)
+		if (!strcmp(bugs[i].bug, bug))
+			return bugs[i].lucid;
+	return "this version of the tool does not know this bug";
+}
+
 struct json_object *collect_bugs(void)
 {
 	static const char dir[] = "/sys/devices/system/cpu/vulnerabilities";
@@ -214,11 +222,8 @@ struct json_object *collect_bugs(void)
 		info_add(b, "bug", names[i]->d_name);
 		info_add(b, "kernel", read_line(path, line, sizeof(line)) ?
 			 line : "unknown");
-		/* a bug that is not here needs no words */
-		for (size_t j = 0; j < ARRAY_SIZE(bugs) &&
-		     strcmp(info_text(b, "kernel"), "Not affected"); j++)
-			if (!strcmp(bugs[j].bug, names[i]->d_name))
-				info_add(b, "lucid", bugs[j].lucid);
+		if (strcmp(info_text(b, "kernel"), "Not affected"))
+			info_add(b, "lucid", bug_words(names[i]->d_name));
 		json_object_array_add(list, b);
 		free(names[i]);
 	}

@@ -34,10 +34,12 @@ _start:
 	cmpl	$0xfeedface, -4(%ebx)
 	jne	out
 	movb	$7, %al			/* nothing behind them: all ones */
-	cmpl	$0xffffffff, (%ebx)
+	movl	(%ebx), %ecx
+	cmpl	$0xffffffff, %ecx
 	jne	out
 	movl	$0, (%ebx)
-	cmpl	$0xffffffff, (%ebx)
+	movl	(%ebx), %ecx
+	cmpl	$0xffffffff, %ecx
 	jne	out
 	movb	$8, %al			/* nor at an unclaimed port */
 	movl	%eax, %ecx

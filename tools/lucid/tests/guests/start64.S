@@ -22,7 +22,8 @@ _start:
 	jne	out
 	movb	$5, %al			/* the top of the first 4 GiB */
 	movl	$0xfffffff0, %ecx
-	cmpl	$0xffffffff, (%rcx)
+	movl	(%rcx), %ecx
+	cmpl	$0xffffffff, %ecx
 	jne	out
 	movb	$6, %al
 	movq	$0x1122334455667788, %rcx

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Guest memory is the process's memory: whatever happens to the mapping on the
+ * host, the guest's next access sees what the host would see there.
+ */
+#include <pthread.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include "guest.h"
+
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT 21
+#endif
+
+#define PAGE	4096ul
+#define W	((volatile uint64_t *)GUEST_FREE_2M)
+
+/* Tell what is at W, and write what the host left in to_write, for ever. */
+static volatile uint64_t to_write;
+static volatile bool do_write;
+
+static void tell_and_write(void)
+{
+	for (;;) {
+		GUEST_SYNC(*W);
+		if (do_write)
+			*W = to_write;
+	}
+}
+
+static struct vcpu *start(void)
+{
+	return guest64(tell_and_write);
+}
+
+static uint64_t *hva(struct vcpu *c)
+{
+	return gpa_hva(c->vm, (uint64_t)W);
+}
+
+/* From now on the guest writes @v there before it tells what it reads. */
+static void set_write(struct vcpu *c, uint64_t v)
+{
+	GUEST(c->vm, to_write) = v;
+	GUEST(c->vm, do_write) = true;
+}
+
+static void no_write(struct vcpu *c)
+{
+	GUEST(c->vm, do_write) = false;
+}
+
+TEST(untouched_memory_is_zero)
+{
+	struct vcpu *c = start();
+
+	ASSERT_SYNC(c, 0);
+	*hva(c) = 0x1234;		/* the host writes, the guest sees it */
+	ASSERT_SYNC(c, 0x1234);
+	set_write(c, 0x5678);		/* and the other way */
+	ASSERT_SYNC(c, 0x5678);
+	ASSERT_EQ(0x5678, *hva(c));
+}
+
+/* ---- The host takes pages away ------------------------------------------- */
+
+TEST(dontneed_reads_zero)
+{
+	struct vcpu *c = start();
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	no_write(c);
+	ASSERT_EQ(0, madvise(hva(c), PAGE, MADV_DONTNEED));
+	ASSERT_SYNC(c, 0);
+	set_write(c, 0x22);
+	ASSERT_SYNC(c, 0x22);
+	ASSERT_EQ(0x22, *hva(c));
+}
+
+TEST(munmap_is_efault)
+{
+	struct vcpu *c = start();
+	void *p = hva(c);
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	ASSERT_EQ(0, munmap(p, PAGE));
+	ASSERT_EQ(-EFAULT, vcpu_run(c));
+	ASSERT_EQ(-EFAULT, vcpu_run(c));	/* as often as asked */
+	ASSERT_EQ(p, mmap(p, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	no_write(c);
+	*hva(c) = 0x77;
+	/* it was stopped before its write or before its read */
+	ASSERT_KIND(c, G_SYNC);
+	ASSERT_TRUE(c->event.a == 0x77 || c->event.a == 0x11);
+}
+
+TEST(read_only_mapping)
+{
+	struct vcpu *c = start();
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	no_write(c);
+	ASSERT_EQ(0, mprotect(hva(c), PAGE, PROT_READ));
+	ASSERT_SYNC(c, 0x11);			/* reading goes on */
+	set_write(c, 0x22);
+	ASSERT_EQ(-EFAULT, vcpu_run(c));	/* writing does not */
+	ASSERT_EQ(0x11, *hva(c));
+	ASSERT_EQ(0, mprotect(hva(c), PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_SYNC(c, 0x22);
+	ASSERT_EQ(0x22, *hva(c));
+}
+
+TEST(mremap_moves_it_away)
+{
+	struct vcpu *c = start();
+	uint64_t *away;
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	no_write(c);
+	away = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(away, mremap(hva(c), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, away));
+	ASSERT_EQ(hva(c), mmap(hva(c), PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	ASSERT_EQ(0x11, *away);
+	*hva(c) = 0x33;
+	ASSERT_SYNC(c, 0x33);
+	set_write(c, 0x44);
+	ASSERT_SYNC(c, 0x44);
+	ASSERT_EQ(0x11, *away);
+}
+
+/* After fork() the page is shared, and copied when the guest writes it. */
+TEST(fork_copies_on_write)
+{
+	struct vcpu *c = start();
+	uint64_t v = 0;
+	int to[2], from[2];
+	pid_t pid;
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	ASSERT_EQ(0, pipe(to) | pipe(from));
+	pid = fork();
+	if (!pid) {
+		/* the child keeps what it saw, and its own write is its own */
+		uint64_t *p = hva(c), r;
+
+		if (read(to[0], &r, 8) != 8)
+			_exit(1);
+		r = *p;
+		*p = 0x99;
+		_exit(write(from[1], &r, 8) != 8);
+	}
+	set_write(c, 0x22);
+	ASSERT_SYNC(c, 0x22);
+	no_write(c);
+	ASSERT_EQ(8, write(to[1], &v, 8));
+	ASSERT_EQ(8, read(from[0], &v, 8));
+	ASSERT_EQ(0x11, v);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	ASSERT_SYNC(c, 0x22);
+	ASSERT_EQ(0x22, *hva(c));
+}
+
+/* Only the guest wrote it since MADV_FREE: it is not the kernel's to drop. */
+TEST(guest_writes_count_as_dirty)
+{
+	struct vcpu *c = start();
+	uint64_t i;
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	for (i = 2; i < 12; i++) {
+		if (madvise(hva(c), PAGE, MADV_FREE))
+			SKIP(return, "no MADV_FREE");
+		set_write(c, i);
+		ASSERT_KIND(c, G_SYNC);	/* tells the old one, if it is still there */
+		ASSERT_SYNC(c, i);
+		no_write(c);
+		if (madvise(hva(c), PAGE, MADV_PAGEOUT))
+			SKIP(return, "no MADV_PAGEOUT");
+		ASSERT_SYNC(c, i);
+		ASSERT_EQ(i, *hva(c));
+		set_write(c, i);
+		ASSERT_SYNC(c, i);
+	}
+}
+
+/* ---- Kinds of memory ------------------------------------------------------ */
+
+TEST(shared_file)
+{
+	struct vcpu *c = start();
+	int fd = syscall(SYS_memfd_create, "guest", 0);
+	uint64_t *other;
+
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	ASSERT_EQ(hva(c), mmap(hva(c), PAGE, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, fd, 0));
+	other = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	*other = 0x10;
+	ASSERT_SYNC(c, 0x10);
+	set_write(c, 0x20);
+	ASSERT_SYNC(c, 0x20);
+	ASSERT_EQ(0x20, *other);
+	no_write(c);
+	*other = 0x30;
+	ASSERT_SYNC(c, 0x30);
+	/* a hole punched in the file is zero for all */
+	ASSERT_EQ(0, fallocate(fd, 3, 0, PAGE));
+	ASSERT_SYNC(c, 0);
+	/* cut off: the guest meets what the process would meet */
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	ASSERT_EQ(-EFAULT, vcpu_run(c));
+}
+
+TEST(private_file_is_copied)
+{
+	struct vcpu *c = start();
+	int fd = syscall(SYS_memfd_create, "guest", 0);
+	uint64_t v = 0x77;
+
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	ASSERT_EQ(8, pwrite(fd, &v, 8, 0));
+	ASSERT_EQ(hva(c), mmap(hva(c), PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_FIXED, fd, 0));
+	ASSERT_SYNC(c, 0x77);
+	set_write(c, 0x88);
+	ASSERT_SYNC(c, 0x88);
+	ASSERT_EQ(8, pread(fd, &v, 8, 0));
+	ASSERT_EQ(0x77, v);
+	ASSERT_EQ(0x88, *hva(c));
+}
+
+/* A 2M page, written in each of its 4K parts, then split by the host */
+static void touch_2m(void)
+{
+	uint64_t i;
+
+	for (i = 0; i < 512; i++)
+		W[i * 512] = i + 1;
+	GUEST_SYNC(1);
+	for (i = 0; i < 512; i++)
+		GUEST_ASSERT_EQ(W[i * 512], i == 7 ? 0 : i == 9 ? 0x99 : i + 1);
+}
+
+TEST(huge_page)
+{
+	struct vcpu *c = guest64(touch_2m);
+	int i;
+
+	if (madvise(hva(c), 2 << 20, MADV_HUGEPAGE))
+		SKIP(return, "no transparent huge pages");
+	ASSERT_SYNC(c, 1);
+	for (i = 0; i < 512; i++)
+		ASSERT_EQ(i + 1, hva(c)[i * 512]);
+	ASSERT_EQ(0, madvise(hva(c) + 7 * 512, PAGE, MADV_DONTNEED));
+	hva(c)[9 * 512] = 0x99;
+	ASSERT_DONE(c);
+}
+
+/* Pages of the same contents become one, and two again when the guest writes. */
+TEST(merged_by_ksm)
+{
+	struct vcpu *c;
+
+	if (access("/sys/kernel/mm/ksm/run", W_OK))
+		SKIP(return, "no KSM in this kernel");
+	c = start();
+	if (madvise(c->vm->mem + GUEST_DATA, 1 << 20, MADV_MERGEABLE))
+		SKIP(return, "no MADV_MERGEABLE");
+	SKIP(return, "the merging daemon needs longer than a test may take");
+}
+
+/* ---- Slots ---------------------------------------------------------------- */
+
+TEST(slot_deleted_and_back)
+{
+	struct vcpu *c = start();
+	struct vm *vm = c->vm;
+
+	set_write(c, 0x11);
+	ASSERT_SYNC(c, 0);
+	ASSERT_SYNC(c, 0x11);
+	no_write(c);
+	/* the same memory as three slots, so that the middle can go */
+	ASSERT_EQ(0, vm_slot(vm, 0, 0, 0, 0, NULL));
+	ASSERT_EQ(0, vm_slot(vm, 0, 0, 0, GUEST_FREE_2M, vm->mem));
+	ASSERT_EQ(0, vm_slot(vm, 1, 0, GUEST_FREE_2M, 2 << 20, hva(c)));
+	ASSERT_EQ(0, vm_slot(vm, 2, 0, GUEST_IMAGE, GUEST_MEM - GUEST_IMAGE,
+			     vm->mem + GUEST_IMAGE));
+	ASSERT_SYNC(c, 0x11);
+	ASSERT_EQ(0, vm_slot(vm, 1, 0, 0, 0, NULL));
+	ASSERT_EXIT(c, KVM_EXIT_MMIO);
+	ASSERT_EQ((uint64_t)W, c->run->mmio.phys_addr);
+	*(uint64_t *)c->run->mmio.data = 0xabc;
+	ASSERT_SYNC(c, 0xabc);
+	/* back, but half a megabyte further on in the host */
+	hva(c)[65536] = 0x55;
+	ASSERT_EQ(0, vm_slot(vm, 1, 0, GUEST_FREE_2M, 1 << 20, hva(c) + 65536));
+	ASSERT_SYNC(c, 0x55);
+	/* moved in the guest: there, and no longer here */
+	ASSERT_EQ(0, vm_slot(vm, 1, 0, GUEST_FREE_2M + (1 << 20), 1 << 20, hva(c) + 65536));
+	ASSERT_EXIT(c, KVM_EXIT_MMIO);
+	memset(c->run->mmio.data, 0, 8);
+	ASSERT_SYNC(c, 0);
+}
+
+/* One page of the host at two guest addresses */
+static void alias(void)
+{
+	volatile uint64_t *b = (void *)GUEST_MEM;
+
+	W[0] = 5;
+	GUEST_ASSERT_EQ(b[0], 5);
+	b[1] = 6;
+	GUEST_ASSERT_EQ(W[1], 6);
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(b[0], 0);
+	GUEST_ASSERT_EQ(W[0], 0);
+}
+
+TEST(two_slots_one_page)
+{
+	struct vcpu *c = guest64(alias);
+
+	ASSERT_EQ(0, vm_slot(c->vm, 5, 0, GUEST_MEM, PAGE, hva(c)));
+	ASSERT_SYNC(c, 1);
+	ASSERT_EQ(0, madvise(hva(c), PAGE, MADV_DONTNEED));
+	ASSERT_DONE(c);
+}
+
+/* ---- The guest's own tables ------------------------------------------------ */
+
+static void own_tables(void)
+{
+	volatile uint64_t *p = (void *)GUEST_DATA, *q = (void *)(GUEST_DATA + PAGE);
+	uint64_t a, b;
+
+	p[0] = 1;
+	q[0] = 2;
+	a = *GUEST_PTE(GUEST_DATA);
+	b = *GUEST_PTE(GUEST_DATA + PAGE);
+	GUEST_ASSERT_EQ(a & (PTE_A | PTE_D), PTE_A | PTE_D);
+	/* swap two pages */
+	*GUEST_PTE(GUEST_DATA) = b;
+	*GUEST_PTE(GUEST_DATA + PAGE) = a;
+	invlpg(p);
+	invlpg(q);
+	GUEST_ASSERT_EQ(p[0], 2);
+	GUEST_ASSERT_EQ(q[0], 1);
+	/* away: #PF with the address; back: there without a flush */
+	*GUEST_PTE(GUEST_DATA) = 0;
+	invlpg(p);
+	GUEST_ASSERT_EQ(TRY("movq (%[p]), %%rax", , [p] "r"(p), "a"(0)), PF);
+	GUEST_ASSERT_EQ(guest_error, 0);
+	GUEST_ASSERT_EQ(read_cr2(), (uint64_t)p);
+	*GUEST_PTE(GUEST_DATA) = a;
+	GUEST_ASSERT_EQ(p[0], 1);
+	/* another root, and back */
+	write_cr3(ROOT_64_2M);
+	GUEST_ASSERT_EQ(q[0], 2);
+	write_cr3(ROOT_64_4K);
+	GUEST_ASSERT_EQ(q[0], 1);
+	/* global pages stay over CR3, and go with CR4.PGE */
+	write_cr4(read_cr4() | CR4_PGE);
+	*GUEST_PTE(GUEST_DATA) = a | PTE_G;
+	invlpg(p);
+	GUEST_ASSERT_EQ(p[0], 1);
+	*GUEST_PTE(GUEST_DATA) = b | PTE_G;
+	write_cr4(read_cr4() & ~CR4_PGE);
+	GUEST_ASSERT_EQ(p[0], 2);
+}
+
+TEST(guest_page_tables)
+{
+	struct vcpu *c = guest64(own_tables);
+
+	ASSERT_DONE(c);
+}
+
+/* ---- Faults against invalidations ------------------------------------------ */
+
+#define RACE_PAGES 16
+static volatile bool stop;
+static volatile uint64_t rounds;
+
+static void count_up(void)
+{
+	uint64_t n, i;
+
+	for (n = 1; !stop; n++) {
+		for (i = 0; i < RACE_PAGES; i++) {
+			volatile uint64_t *p = W + i * 512;
+
+			GUEST_ASSERT_EQ(*p, n - 1);
+			*p = n;
+		}
+		rounds = n;
+	}
+}
+
+static void *invalidate(void *arg)
+{
+	struct vcpu *c = arg;
+	uint64_t k, from;
+
+	for (k = 0; k < 300; k++) {
+		uint64_t *p = hva(c) + k % RACE_PAGES * 512;
+
+		/* protection away and back; at times a fork's write protection */
+		mprotect(p, PAGE, PROT_READ);
+		mprotect(p, PAGE, PROT_READ | PROT_WRITE);
+		if (k % 50 == 0) {
+			pid_t pid = fork();
+
+			if (!pid)
+				_exit(0);
+			waitpid(pid, NULL, 0);
+		}
+		if (k % 10 == 0)
+			for (from = GUEST(c->vm, rounds); GUEST(c->vm, rounds) == from;)
+				usleep(200);
+	}
+	GUEST(c->vm, stop) = true;
+	return NULL;
+}
+
+TEST(invalidations_while_running)
+{
+	struct vcpu *c = guest64(count_up);
+	pthread_t t;
+	int r, i;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, invalidate, c));
+	do {
+		/* a write in the moment of read-only is -EFAULT: go on */
+		r = vcpu_next(c);
+	} while (r == G_ERROR && c->event.a == EFAULT);
+	if (r != G_DONE)
+		vcpu_dump(c);
+	ASSERT_EQ(G_DONE, r);
+	pthread_join(t, NULL);
+	for (i = 0; i < RACE_PAGES; i++)
+		ASSERT_EQ(GUEST(c->vm, rounds), hva(c)[i * 512]);
+}
+
+TEST_HARNESS_MAIN
