@@ -142,6 +142,7 @@ enum lucid_next {
 	LUCID_REENTER,		/* served; interrupts stayed off */
 	LUCID_REENTER_IRQ,	/* a host interrupt is pending: open interrupts, go on */
 	LUCID_ATOMIC,		/* lucid_hw_exit_atomic(): interrupts on, no sleep */
+	LUCID_MMIO,		/* lucid_hw_exit_mmio(): interrupts off */
 	LUCID_SLOW,		/* lucid_hw_exit_slow(): outside, may sleep, touch user memory */
 	LUCID_TO_USER,		/* kvm_run is filled in: KVM_RUN returns 0 */
 	LUCID_NOT_HERE,		/* virtualization is off on this CPU: it is going down */
@@ -182,6 +183,7 @@ void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flu
 bool lucid_hw_enter(struct lucid_vcpu *vcpu);		/* false: the entry failed */
 int lucid_hw_exit_fast(struct lucid_vcpu *vcpu);	/* enum lucid_next or -errno */
 int lucid_hw_exit_atomic(struct lucid_vcpu *vcpu);	/* interrupts on, preemption off */
+int lucid_hw_exit_mmio(struct lucid_vcpu *vcpu);	/* interrupts off, after LUCID_MMIO */
 int lucid_hw_exit_slow(struct lucid_vcpu *vcpu);	/* may sleep */
 bool lucid_hw_inject(struct lucid_vcpu *vcpu);		/* the next of @vcpu->events; more? */
 void lucid_hw_interrupt_window(struct lucid_vcpu *vcpu, bool on);

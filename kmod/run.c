@@ -178,6 +178,8 @@ static int stay(struct lucid_vcpu *vcpu)
 			local_irq_disable();
 			if (likely(r == LUCID_REENTER) && likely(this_cpu_read(lucid_cpu_enabled)))
 				continue;
+			if (r == LUCID_MMIO)
+				r = lucid_hw_exit_mmio(vcpu);
 		}
 		break;
 	}

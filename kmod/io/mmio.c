@@ -89,12 +89,40 @@ int lucid_mmio(struct lucid_vcpu *vcpu)
 	int r;
 
 	vcpu->io.emul.insn.len = 0;
-	r = lucid_emul_start(vcpu);
+	r = lucid_emul_start(vcpu, false);
 	if (r == -EFAULT)
 		return lucid_emulation_failed(vcpu);	/* it executes from nowhere */
 	if (r != LUCID_REENTER)
 		return r;
 	return mmio_run(vcpu);
+}
+
+/**
+ * lucid_mmio_tried - the same, in a stay, for the access that has just faulted
+ * @vcpu: the vCPU, at the instruction
+ * @gpa: where it faulted; no RAM; the CPU had finished the walk to it
+ *
+ * The short way for what devices see nearly always: one aligned move, its
+ * instruction mapped.
+ * Context: in a stay, interrupts off.
+ * Return: LUCID_TO_USER, or LUCID_SLOW with nothing changed: take the long way.
+ */
+int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
+{
+	struct lucid_io *io = &vcpu->io;
+	int r;
+
+	io->fault_gpa = gpa;
+	if (lucid_emul_start(vcpu, true) != LUCID_REENTER)
+		return LUCID_SLOW;
+	r = lucid_emul_run(&io->emul);
+	if (r == LUCID_EMUL_MMIO_READ)
+		return mmio_exit(vcpu, &io->emul.reads[io->emul.nr_reads], false);
+	if (r != LUCID_EMUL_OK || !io->emul.nr_writes)
+		return LUCID_SLOW;
+	lucid_emul_commit(vcpu);
+	io->next_write = 0;
+	return mmio_next_write(vcpu);
 }
 
 /* Userspace has answered a piece. */

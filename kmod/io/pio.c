@@ -105,7 +105,7 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 	u64 count, linear, left;
 	int reg, r;
 
-	r = lucid_emul_start(vcpu);
+	r = lucid_emul_start(vcpu, false);
 	if (r != LUCID_REENTER)
 		return r == -EFAULT ? lucid_emulation_failed(vcpu) : r;
 	/* INS 6C, 6D; OUTS 6E, 6F: else another vCPU has changed it meanwhile. */

@@ -391,7 +391,7 @@ static int svm_nested_fault(struct lucid_vcpu *vcpu, bool atomic)
 		return LUCID_REENTER;
 	}
 	if (r == LUCID_FAULT_MMIO)
-		return atomic ? LUCID_SLOW : lucid_mmio(vcpu);
+		return atomic ? LUCID_MMIO : lucid_mmio(vcpu);
 	if (r == -EAGAIN)
 		return atomic ? LUCID_SLOW : LUCID_REENTER;
 	return r;
@@ -498,6 +498,20 @@ int lucid_hw_exit_fast(struct lucid_vcpu *vcpu)
 int lucid_hw_exit_atomic(struct lucid_vcpu *vcpu)
 {
 	return svm_nested_fault(vcpu, true);
+}
+
+/**
+ * lucid_hw_exit_mmio - after an LUCID_MMIO, with interrupts off again
+ * @vcpu: the vCPU
+ */
+int lucid_hw_exit_mmio(struct lucid_vcpu *vcpu)
+{
+	const struct vmcb_control *control = &vcpu->hw->vmcb->control;
+
+	/* Not if it was the walk of the guest's tables that met no RAM. */
+	if (!(control->exit_info_1 & SVM_NPF_FINAL))
+		return LUCID_SLOW;
+	return lucid_mmio_tried(vcpu, control->exit_info_2);
 }
 
 /** lucid_hw_exit_slow - outside of the stay: may sleep and touch user memory */

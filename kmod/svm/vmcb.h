@@ -115,7 +115,7 @@ enum svm_clean {
 /* exit_info_1 of a nested page fault */
 #define SVM_NPF_WRITE		(1ull << 1)
 #define SVM_NPF_EXEC		(1ull << 4)
-#define SVM_NPF_TABLE		(1ull << 33)	/* in the walk of the guest's tables */
+#define SVM_NPF_FINAL		(1ull << 32)	/* the guest's own walk was done */
 
 struct vmcb_control {
 	u32 intercepts[6];		/* 000 */

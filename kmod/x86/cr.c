@@ -292,7 +292,7 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 	u16 msw;
 	int r;
 
-	r = lucid_emul_start(vcpu);
+	r = lucid_emul_start(vcpu, false);
 	if (r != LUCID_REENTER)
 		return r == -EFAULT ? lucid_emulation_failed(vcpu) : r;
 

@@ -397,22 +397,62 @@ static const struct lucid_emul_ops emul_ops = {
 	.probe_write = emul_probe,
 };
 
+/*
+ * In a stay, interrupts off: only the access that the CPU has just tried and
+ * that faulted at vcpu->io.fault_gpa, which is known to be no RAM.  The CPU has
+ * walked the guest's tables for it, checked its rights and set A and D, so
+ * nothing is walked again.  Everything else is left to the way above.
+ */
+static int emul_tried(struct lucid_emul_ctxt *c, u64 linear, u64 *gpa, int answer)
+{
+	struct lucid_vcpu *vcpu = c->ctx;
+
+	if (offset_in_page(linear) != offset_in_page(vcpu->io.fault_gpa))
+		return LUCID_EMUL_UNHANDLEABLE;
+	*gpa = vcpu->io.fault_gpa;
+	return answer;
+}
+
+static int emul_tried_read(struct lucid_emul_ctxt *c, u64 linear, void *buf,
+			   unsigned int len, u64 *gpa)
+{
+	return emul_tried(c, linear, gpa, LUCID_EMUL_MMIO_READ);
+}
+
+static int emul_tried_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf,
+			    unsigned int len, u64 *gpa)
+{
+	return emul_tried(c, linear, gpa, LUCID_EMUL_MMIO_WRITE);
+}
+
+static int emul_tried_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
+{
+	return LUCID_EMUL_UNHANDLEABLE;	/* it crosses a page */
+}
+
+static const struct lucid_emul_ops emul_ops_tried = {
+	.read_mem = emul_tried_read,
+	.write_mem = emul_tried_write,
+	.probe_write = emul_tried_probe,
+};
+
 /**
  * lucid_emul_start - make vcpu->io.emul ready for the instruction at RIP
  * @vcpu: the vCPU
+ * @atomic: in a stay, interrupts off
  *
- * Context: outside of a stay; may sleep.
+ * Context: outside of a stay it may sleep.
  * Return: as lucid_fetch_insn().
  */
-int lucid_emul_start(struct lucid_vcpu *vcpu)
+int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 {
 	struct lucid_emul_ctxt *c = &vcpu->io.emul;
 	int i, r;
 
-	r = lucid_fetch_insn(vcpu, &c->insn, false);
+	r = lucid_fetch_insn(vcpu, &c->insn, atomic);
 	if (r != LUCID_REENTER)
 		return r;
-	c->ops = &emul_ops;
+	c->ops = atomic ? &emul_ops_tried : &emul_ops;
 	c->ctx = vcpu;
 	c->rip = lucid_hw_get_rip(vcpu);
 	c->rflags = lucid_hw_get_rflags(vcpu);
@@ -420,16 +460,17 @@ int lucid_emul_start(struct lucid_vcpu *vcpu)
 	c->align_check = (vcpu->cr0 & X86_CR0_AM) && (c->rflags & X86_EFLAGS_AC) &&
 			 lucid_hw_get_cpl(vcpu) == 3;
 	memcpy(c->regs, vcpu->regs, sizeof(c->regs));
-	for (i = 0; i < LUCID_SEG_NR; i++)
+	/* In 64-bit mode only FS and GS have a base, and no segment a limit. */
+	for (i = c->insn.mode == LUCID_INSN_64 ? LUCID_SEG_FS : 0; i < LUCID_SEG_NR; i++)
 		lucid_hw_get_seg(vcpu, i, &c->seg[i]);
-	if (!(vcpu->cr0 & X86_CR0_PE))
+	if (c->insn.mode == LUCID_INSN_64)
+		c->mode = LUCID_EMUL_LONG;
+	else if (!(vcpu->cr0 & X86_CR0_PE))
 		c->mode = LUCID_EMUL_REAL;
 	else if (c->rflags & X86_EFLAGS_VM)
 		c->mode = LUCID_EMUL_VM86;
-	else if ((vcpu->efer & EFER_LMA) && c->seg[LUCID_SEG_CS].l)
-		c->mode = LUCID_EMUL_LONG;
 	else
-		c->mode = c->seg[LUCID_SEG_CS].db ? LUCID_EMUL_PROT32 : LUCID_EMUL_PROT16;
+		c->mode = c->insn.mode == LUCID_INSN_32 ? LUCID_EMUL_PROT32 : LUCID_EMUL_PROT16;
 	lucid_emul_begin(c);
 	return LUCID_REENTER;
 }

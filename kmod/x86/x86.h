@@ -156,7 +156,7 @@ struct lucid_emul_ctxt;
 int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic);
 int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic);
 u64 lucid_linear_rip(struct lucid_vcpu *vcpu);
-int lucid_emul_start(struct lucid_vcpu *vcpu);
+int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic);
 
 void lucid_emul_commit(struct lucid_vcpu *vcpu);
 int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write);

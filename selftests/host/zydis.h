@@ -3,7 +3,8 @@
  * The decoder against Zydis, an independent disassembler (Debian's libzydis-dev):
  * validity, length and every field that both have.
  *
- * Where the two may differ is said in known_difference(), all of it.
+ * Where the two may differ: in validity, known_difference() says it all; in a field,
+ * it is said beside its comparison.
  */
 #ifndef LUCID_HOST_ZYDIS_H
 #define LUCID_HOST_ZYDIS_H
@@ -24,6 +25,9 @@ static ZydisDecoder zydis[3][2];	/* by mode and vendor (1: AMD) */
 static struct {
 	u64 compared, valid, fields_only, knc, lock_cr0, differ;
 } cmp;
+
+/* Whether registers are compared too (which costs time). */
+static bool cmp_operands;
 
 static void zydis_init(void)
 {
@@ -229,6 +233,96 @@ static const char *different_field(const struct lucid_insn *insn,
 	return NULL;
 }
 
+/* The number of a register as instructions have it, LUCID_NO_REG for none. */
+static unsigned int reg_number(ZydisRegister reg)
+{
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR16:
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return ZydisRegisterGetId(reg);
+	default:
+		return LUCID_NO_REG;
+	}
+}
+
+/* Is this the register that @number means? @number's upper bits have no meaning for some. */
+static bool same_reg(ZydisRegister reg, unsigned int number)
+{
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR8:	/* AH .. BH and SPL .. DIL share their numbers */
+		if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH)
+			return number == 4u + (reg - ZYDIS_REGISTER_AH);
+		reg = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+		return number == (unsigned int)ZydisRegisterGetId(reg);
+	case ZYDIS_REGCLASS_X87:
+	case ZYDIS_REGCLASS_MMX:
+	case ZYDIS_REGCLASS_SEGMENT:
+	case ZYDIS_REGCLASS_MASK:
+	case ZYDIS_REGCLASS_TMM:
+		return (number & 7) == (unsigned int)ZydisRegisterGetId(reg);
+	default:
+		return number == (unsigned int)ZydisRegisterGetId(reg);
+	}
+}
+
+/* Registers, and those of the memory operand with its segment: the first difference, or NULL. */
+static const char *different_operand(const struct lucid_insn *insn, const u8 *bytes,
+				     unsigned int avail)
+{
+	ZydisDecoder *d = &zydis[insn->mode][!!(insn->flags & LUCID_INSN_AMD)];
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction z;
+	ZydisDecoderContext ctx;
+	unsigned int i;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(d, &ctx, bytes, avail, &z)) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(d, &ctx, &z, ops, z.operand_count)))
+		return "operands";
+
+	for (i = 0; i < z.operand_count; i++) {
+		const ZydisDecodedOperand *op = &ops[i];
+
+		if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+			if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG &&
+			    !same_reg(op->reg.value, insn->reg))
+				return "reg";
+			if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM &&
+			    !same_reg(op->reg.value, insn->rm))
+				return "rm";
+			if (op->encoding == ZYDIS_OPERAND_ENCODING_NDSNDD &&
+			    !same_reg(op->reg.value, insn->vvvv))
+				return "vvvv";
+		}
+		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
+			bool rip = op->mem.base == ZYDIS_REGISTER_RIP ||
+				   op->mem.base == ZYDIS_REGISTER_EIP;
+			unsigned int seg = insn->base == 4 || insn->base == 5 ?
+					   LUCID_SEG_SS : LUCID_SEG_DS;
+
+			if (insn->seg != LUCID_SEG_NONE)
+				seg = insn->seg;
+			if (rip != insn->rip_rel)
+				return "rip_rel";
+			/* no base with ModRM.mod 0, also where REX.B makes R13D of EBP: Zydis 4.0 errs */
+			if (reg_number(op->mem.base) != insn->base &&
+			    !(op->mem.base == ZYDIS_REGISTER_R13D && insn->mod == 0))
+				return "memory base";
+			/* VSIB: the index is a vector register, with a bit more in EVEX */
+			if (op->mem.type != ZYDIS_MEMOP_TYPE_VSIB &&
+			    reg_number(op->mem.index) != insn->index)
+				return "memory index";
+			/* DS with CALL and JMP is NOTRACK too, and only that to Zydis */
+			if (op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+			    !(z.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) &&
+			    seg != (unsigned int)ZydisRegisterGetId(op->mem.segment))
+				return "segment";
+		}
+	}
+	return NULL;
+}
+
 /* One comparison; false if the two differ without an excuse. */
 static bool zydis_compare(const u8 *bytes, unsigned int avail, unsigned int mode,
 			  unsigned int flags)
@@ -246,6 +340,8 @@ static bool zydis_compare(const u8 *bytes, unsigned int avail, unsigned int mode
 			return true;
 		cmp.valid++;
 		field = different_field(&insn, &z);
+		if (!field && cmp_operands)
+			field = different_operand(&insn, bytes, avail);
 		if (!field)
 			return true;
 	} else {

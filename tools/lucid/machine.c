@@ -229,7 +229,7 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		if (port == PORT_KEYBOARD ? value != KEYBOARD_RESET :
 					    !(value & RESET_CPU))
 			return false;
-		machine_end(m, cpu, STATUS_OK, "guest asked for a reset");
+		machine_end(m, NULL, STATUS_OK, "guest asked for a reset");
 		return true;
 	case SERIAL_BASE ... SERIAL_BASE + 7:
 		m->sender = cpu;
