@@ -576,18 +576,20 @@ static void a_life(void)
 
 TEST(no_leak)
 {
-	long slab, percpu, files, users, n = 40 * test_seconds(4), i;
+	long slab, percpu, files, users, n = 0, i, end;
 
 	users = module_users();
 	/* each maps 18M and touches a little; the first rounds fill caches */
-	for (i = 0; i < 30; i++)
+	end = now_ms() + 3000;
+	for (i = 0; i < 30 && now_ms() < end; i++)
 		a_life();
 	EXPECT_EQ(users + 1, module_users());	/* dev_fd() */
 	sleep(1);
 	slab = proc_value("/proc/meminfo", "SUnreclaim:");
 	percpu = proc_value("/proc/meminfo", "Percpu:");
 	files = proc_value("/proc/sys/fs/file-nr", "");
-	for (i = 0; i < n; i++)
+	end = now_ms() + 1000 * test_seconds(4);
+	for (; now_ms() < end; n++)
 		a_life();
 	sleep(1);	/* RCU callbacks */
 	EXPECT_EQ(users + 1, module_users());

@@ -129,6 +129,7 @@ int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
 static int mmio_answered(struct lucid_vcpu *vcpu)
 {
 	lucid_emul_mmio_answer(&vcpu->io.emul, vcpu->run->mmio.data);
+	lucid_emul_outside(vcpu);
 	return mmio_run(vcpu);
 }
 

@@ -65,7 +65,8 @@ void lucid_tlb_commit(struct lucid_tlb_cpu *tc, struct lucid_tlb_vcpu *tv,
 /**
  * lucid_tlb_is_warm - the decision when nothing changed, inline and short
  *
- * True exactly when lucid_tlb_decide() would answer KEEP.
+ * True exactly when lucid_tlb_decide() would answer KEEP because of WARM (a
+ * new tag is KEEP too, but has to be taken).
  */
 static inline bool lucid_tlb_is_warm(const struct lucid_tlb_cpu *tc,
 				     const struct lucid_tlb_vcpu *tv,

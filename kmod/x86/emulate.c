@@ -187,12 +187,34 @@ static int read_piece(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned
 	return LUCID_EMUL_OK;
 }
 
+/*
+ * Before userspace is asked for a piece of MMIO: is the rest of the access
+ * going to fault? Then it must not be asked, a device may act on being read.
+ */
+static int probe_read(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
+{
+	while (len) {
+		unsigned int n = piece(linear, len);
+		u64 gpa;
+		u8 unused[8];
+		int res = c->ops->read_mem(c, linear, unused, n, &gpa);
+
+		if (res != LUCID_EMUL_OK && res != LUCID_EMUL_MMIO_READ)
+			return res;
+		linear = advance(c, linear, n);
+		len -= n;
+	}
+	return LUCID_EMUL_MMIO_READ;
+}
+
 int lucid_emul_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len)
 {
 	while (len) {
 		unsigned int n = piece(linear, len);
 		int res = read_piece(c, linear, buf, n);
 
+		if (res == LUCID_EMUL_MMIO_READ)
+			return probe_read(c, advance(c, linear, n), len - n);
 		if (res != LUCID_EMUL_OK)
 			return res;
 		linear = advance(c, linear, n);

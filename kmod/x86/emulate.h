@@ -73,6 +73,7 @@ struct lucid_emul_ctxt;
  *   LUCID_EMUL_RETRY, LUCID_EMUL_UNHANDLEABLE  the run ends with that
  */
 struct lucid_emul_ops {
+	/* Must do nothing where it is MMIO: it is also called to see whether it would fault. */
 	int (*read_mem)(struct lucid_emul_ctxt *c, u64 linear, void *buf,
 			unsigned int len, u64 *gpa);
 	int (*write_mem)(struct lucid_emul_ctxt *c, u64 linear, const void *buf,

@@ -476,6 +476,15 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 }
 
 /**
+ * lucid_emul_outside - the instruction goes on outside of the stay it began in
+ * @vcpu: the vCPU
+ */
+void lucid_emul_outside(struct lucid_vcpu *vcpu)
+{
+	vcpu->io.emul.ops = &emul_ops;
+}
+
+/**
  * lucid_emul_commit - the instruction is done: its results are the guest's
  * @vcpu: the vCPU
  */

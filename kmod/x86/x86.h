@@ -158,6 +158,7 @@ int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic);
 u64 lucid_linear_rip(struct lucid_vcpu *vcpu);
 int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic);
 
+void lucid_emul_outside(struct lucid_vcpu *vcpu);
 void lucid_emul_commit(struct lucid_vcpu *vcpu);
 int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write);
 int lucid_emul_fault(struct lucid_vcpu *vcpu, int result);

@@ -593,6 +593,20 @@ static void test_mmio(void)
 			      (u64)(u8)(0xfe ^ 0x0f) << 8 | (u64)(u8)(0xff ^ 0x0f) << 16);
 	tap_ok(good, "a read of MMIO changes nothing until answered, and is replayed without callbacks");
 
+	/* a load that begins in MMIO and would end in a fault, or in other MMIO */
+	SETUP(&c, LONG, "\x48\x8b\x03");
+	c.regs[3] = 0x1fffd;
+	vm.mmio = 0x8000;
+	good = faults(&c, 14, true, 4) && c.fault.cr2 == 0x20000;
+	c.regs[3] = 0x1effd;
+	vm.mmio = 0xc000;
+	good &= lucid_emul_run(&c) == LUCID_EMUL_MMIO_READ && c.nr_reads == 0 &&
+		c.reads[0].gpa == 0xeffd && c.reads[0].len == 3;
+	lucid_emul_mmio_answer(&c, &val);
+	good &= lucid_emul_run(&c) == LUCID_EMUL_MMIO_READ && c.nr_reads == 1 &&
+		c.reads[1].gpa == 0xf000 && c.reads[1].len == 5;
+	tap_ok(good, "userspace is not asked for MMIO when the rest of the read faults");
+
 	/* a store over two pages of MMIO */
 	SETUP(&c, LONG, "\x48\x89\x03");
 	c.regs[3] = 0x10ffe;

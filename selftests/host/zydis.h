@@ -210,7 +210,10 @@ static const char *different_field(const struct lucid_insn *insn,
 	/* without a memory operand Zydis has its own mind (ENCLV) */
 	if ((!insn->has_modrm || insn->mod != 3) && insn->addrsize * 8 != z->address_width)
 		return "addrsize";
-	if (insn->map != LUCID_MAP_3DNOW) {
+	if (insn->map == LUCID_MAP_3DNOW) {
+		if (insn->imm_size)		/* the last byte is the opcode */
+			return "imm of 3DNow!";
+	} else {
 		if (insn->imm_size * 8 != z->raw.imm[0].size || insn->imm_off != z->raw.imm[0].offset)
 			return "imm size";
 		if (insn->imm_size && insn->imm != (z->raw.imm[0].value.u & imm_mask))

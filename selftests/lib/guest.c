@@ -572,9 +572,11 @@ static bool fetch_event(struct vcpu *c)
 	return true;
 }
 
+int guest_timeout = 20;
+
 int vcpu_next(struct vcpu *c)
 {
-	struct itimerval tv = { .it_value.tv_sec = GUEST_TIMEOUT }, off = { 0 };
+	struct itimerval tv = { .it_value.tv_sec = guest_timeout }, off = { 0 };
 	int r;
 
 	watched = c->run;

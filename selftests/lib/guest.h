@@ -202,13 +202,13 @@ enum guest_kind {
 	G_EXIT = 1,		/* an exit that is not the guest talking to us:
 				 * see c->run; nothing is completed yet */
 	G_SYNC, G_DONE,		/* event.a is the value */
-	G_FAIL,			/* a GUEST_ASSERT failed (already printed) */
-	G_TRAP,			/* an exception nobody caught (printed) */
+	G_FAIL,			/* a GUEST_ASSERT failed; vcpu_dump() says which */
+	G_TRAP,			/* an exception nobody caught */
 	G_ERROR,		/* KVM_RUN failed; event.a is the errno */
-	G_TIMEOUT,		/* it ran GUEST_TIMEOUT seconds (printed) */
+	G_TIMEOUT,		/* it ran guest_timeout seconds */
 };
 
-#define GUEST_TIMEOUT	20
+extern int guest_timeout;	/* seconds for one vcpu_next(), 20 */
 
 /* KVM_RUN once: 0 or -errno; c->run says the rest. */
 int vcpu_run(struct vcpu *c);

@@ -21,6 +21,7 @@ static bool all_halted_for_good(const struct machine *m)
 static void halt(struct cpu *cpu)
 {
 	struct machine *m = cpu->machine;
+	uint64_t asleep;
 
 	pthread_mutex_lock(&m->lock);
 	cpu->halted = true;
@@ -36,7 +37,9 @@ static void halt(struct cpu *cpu)
 				    "with interrupts off");
 			break;
 		}
+		asleep = now_ns();
 		pthread_cond_wait(&m->wake, &m->lock);
+		cpu->slept_ns += now_ns() - asleep;
 	}
 	cpu->halted = false;
 	pthread_mutex_unlock(&m->lock);
@@ -94,10 +97,13 @@ static void serve_io(struct cpu *cpu)
 			if (m->over)
 				break;
 		}
-		if (!claimed && m->trace_io)
-			fprintf(stderr, "lucid: port 0x%04x: %s 0x%0*x\n", port,
-				out ? "write" : "read", 2 * run->io.size,
-				value);
+		if (claimed || !m->trace_io)
+			continue;
+		/* not under the lock: standard error may be a full pipe */
+		pthread_mutex_unlock(&m->lock);
+		fprintf(stderr, "lucid: port 0x%04x: %s 0x%0*x\n", port,
+			out ? "write" : "read", 2 * run->io.size, value);
+		pthread_mutex_lock(&m->lock);
 	}
 	pthread_mutex_unlock(&m->lock);
 }
@@ -259,7 +265,7 @@ void *cpu_thread(void *arg)
 {
 	struct cpu *cpu = arg;
 	struct machine *m = cpu->machine;
-	uint64_t start = 0, back = 0;
+	uint64_t start = 0, back = 0, slept;
 	int reason;
 
 	/* wait until all threads exist: they may kick each other */
@@ -274,13 +280,13 @@ void *cpu_thread(void *arg)
 			back = now_ns();
 			cpu->stats.run_ns += back - start;
 		}
+		slept = cpu->slept_ns;
 		if (reason >= 0 && reason != KVM_EXIT_INTR)
 			serve(cpu);
 		/* sleeping in HLT is no cost of serving it */
 		if (m->timed && reason >= 0)
-			stats_count(&cpu->stats, reason,
-				    reason == KVM_EXIT_HLT ? 0 :
-				    now_ns() - back);
+			stats_count(&cpu->stats, reason, now_ns() - back -
+				    (cpu->slept_ns - slept));
 	}
 	return NULL;
 }

@@ -18,8 +18,6 @@
 
 #define PORT_KEYBOARD	0x64	/* pulses the reset line, when asked to */
 #define KEYBOARD_RESET	0xfe
-#define PORT_RESET	0xcf9	/* the chipset's reset control */
-#define RESET_CPU	(1u << 2)
 
 uint64_t now_ns(void)
 {
@@ -224,10 +222,8 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		machine_end(m, NULL, value, NULL);
 		return true;
 	case PORT_KEYBOARD:
-	case PORT_RESET:
-		/* the two of a PC's devices that are there for this alone */
-		if (port == PORT_KEYBOARD ? value != KEYBOARD_RESET :
-					    !(value & RESET_CPU))
+		/* there is no keyboard controller but for this */
+		if (value != KEYBOARD_RESET)
 			return false;
 		machine_end(m, NULL, STATUS_OK, "guest asked for a reset");
 		return true;

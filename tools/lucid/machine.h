@@ -33,6 +33,7 @@ struct cpu {
 	bool halted;		/* under the lock: sleeps in HLT ... */
 	bool if_flag;		/* ... with interrupts on */
 	struct exit_stats stats;
+	uint64_t slept_ns;	/* in HLT, in all */
 	/* what its guest sent and is not on stdout yet */
 	uint8_t out[OUTPUT_MAX];
 	size_t out_len;

@@ -315,7 +315,7 @@ static void on_signal(struct machine *m, int signal_fd, bool terminal)
 		raise(SIGSTOP);
 		break;
 	case SIGCONT:
-		if (terminal)
+		if (terminal && term_present())
 			term_raw();
 		break;
 	default:

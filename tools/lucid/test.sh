@@ -244,9 +244,6 @@ expect "triple fault" 1 "guest stopped: triple fault" \
 printf '\260\376\346\144\364' >"$tmp/reset.bin"
 expect "a reset by the keyboard controller" 0 "asked for a reset" \
 	run $t --start 16 "$tmp/reset.bin"
-printf '\260\006\272\371\014\356\364' >"$tmp/reset.bin"
-expect "a reset by the chipset" 0 "asked for a reset" \
-	run $t --start 16 "$tmp/reset.bin"
 expect "--regs" 1 "cr0 " run $t --regs --start 32 "$guests/triple.bin"
 expect "halted with interrupts off" 1 "interrupts off" run $t $halt
 expect "halted with all masked" 1 "nothing can wake it" \
