@@ -45,7 +45,7 @@ static const struct file_operations lucid_dev_fops = {
 	.llseek = noop_llseek,
 };
 
-/* 0660; the group (kvm, if it exists) is given by udev: tools/lucid/lucid.rules. */
+/* The group (kvm, if it exists) is given by udev: tools/lucid/60-lucid.rules. */
 static struct miscdevice lucid_dev = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "lucid",

@@ -79,7 +79,10 @@ static void cpu_disable_ipi(void *unused)
 /* A crash: NMI context, any lock may be held, the CPU will not run a guest again. */
 static void __maybe_unused emergency_disable(void)
 {
-	cpu_disable();
+	if (!this_cpu_read(lucid_cpu_enabled))
+		return;
+	this_cpu_write(lucid_cpu_enabled, false);
+	lucid_hw_cpu_emergency();
 }
 
 static void emergency_register(bool on)
@@ -110,13 +113,13 @@ int lucid_hw_get(void)
 		r = -EBUSY;
 	} else if (!lucid_hw_users) {
 		cpus_read_lock();
-		emergency_register(true);
 		on_each_cpu(cpu_enable_ipi, &failed, 1);
 		r = atomic_read(&failed);
 		if (r) {
 			on_each_cpu(cpu_disable_ipi, NULL, 1);
-			emergency_register(false);
 		} else {
+			/* The one slot is free: who had it would have had SVM on. */
+			emergency_register(true);
 			lucid_hw_on = true;
 		}
 		cpus_read_unlock();

@@ -37,6 +37,8 @@
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/timex.h>
+#include <asm/cpufeature.h>
+#include <asm/nospec-branch.h>
 
 #include "lucid.h"
 
@@ -184,6 +186,9 @@ static int stay(struct lucid_vcpu *vcpu)
 		break;
 	}
 
+	/* VMSCAPE: what the guest taught the predictors is not for user mode. */
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
 	lucid_guest_timing_exit();
 	WRITE_ONCE(vcpu->seat.in_guest, 0);
 	lucid_hw_unload(vcpu);
@@ -414,7 +419,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 			vcpu->seat.cpu = smp_processor_id();
 			smp_store_mb(vcpu->seat.in_guest, 1);
 			t = rdtsc();
-			while (left && !host_wants_cpu(vcpu)) {
+			while (left && this_cpu_read(lucid_cpu_enabled) && !host_wants_cpu(vcpu)) {
 				choose_tag(vcpu, this_cpu_ptr(&lucid_tlb_cpus),
 					   smp_processor_id(), &tag);
 				if (!lucid_hw_enter(vcpu)) {

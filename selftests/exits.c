@@ -178,6 +178,85 @@ TEST(string_io)
 	ASSERT_EQ(G_DONE, (int)c->event.kind);
 }
 
+/* ---- Registers ---------------------------------------------------------- */
+
+/*
+ * All of them, new values before each exit, to the kernel alone (RDMSR) and to
+ * userspace: loaded from gpr[], and stored in gpr_after[] behind the exit.
+ */
+uint64_t gpr[16], gpr_after[16];	/* global: named in the asm */
+
+#define EACH(op)							\
+	op(rbx, 3) op(rsi, 6) op(rdi, 7) op(rbp, 5) op(r8, 8) op(r9, 9)	\
+	op(r10, 10) op(r11, 11) op(r12, 12) op(r13, 13) op(r14, 14) op(r15, 15)
+#define LOAD(r, n)	"mov gpr + 8 * " #n ", %%" #r "\n"
+#define STORE(r, n)	"mov %%" #r ", gpr_after + 8 * " #n "\n"
+#define ROUND(exit)							\
+	asm volatile("push %%rbp; push %%rbx\n" EACH(LOAD) exit "\n" EACH(STORE) \
+		     "pop %%rbx; pop %%rbp"				\
+		     : : "a"(0), "c"(0x250), "d"(0x60)			\
+		     : "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",	\
+		       "r14", "r15", "memory", "cc")
+
+static void set_gprs(uint64_t round)
+{
+	for (int i = 0; i < 16; i++)
+		gpr[i] = gpr_after[i] = round << 32 | 0x1111 * i;
+}
+
+static void check_gprs(void)
+{
+	static const int nr[] = { 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(nr); i++)
+		GUEST_ASSERT_EQ(gpr_after[nr[i]], gpr[nr[i]]);
+}
+
+static void all_registers(void)
+{
+	uint64_t round;
+
+	for (round = 1; round < 10; round++) {
+		set_gprs(round * 3);
+		ROUND("rdmsr");
+		check_gprs();
+		set_gprs(round * 3 + 1);
+		ROUND("outb %%al, $0x60");
+		check_gprs();
+		set_gprs(round * 3 + 2);
+		ROUND("hlt");
+		check_gprs();
+	}
+	/* what userspace changed arrives */
+	set_gprs(100);
+	ROUND("hlt");
+	for (round = 0; round < 16; round++)
+		gpr[round] = ~gpr[round];
+	check_gprs();
+}
+
+TEST(registers_survive_exits)
+{
+	struct vcpu *c = guest64(all_registers);
+	struct kvm_regs r;
+	int i;
+
+	for (i = 1; i < 10; i++) {
+		ASSERT_IO(c, KVM_EXIT_IO_OUT, 0x60, 1);
+		r = vcpu_regs(c);
+		EXPECT_EQ((uint64_t)(i * 3 + 1) << 32 | 0x3333, r.rbx);
+		EXPECT_EQ((uint64_t)(i * 3 + 1) << 32 | 0x1111 * 15, r.r15);
+		ASSERT_EXIT(c, KVM_EXIT_HLT);
+	}
+	ASSERT_EXIT(c, KVM_EXIT_HLT);
+	r = vcpu_regs(c);
+	r.rbx = ~r.rbx; r.rbp = ~r.rbp; r.rsi = ~r.rsi; r.rdi = ~r.rdi;
+	r.r8 = ~r.r8; r.r9 = ~r.r9; r.r10 = ~r.r10; r.r11 = ~r.r11;
+	r.r12 = ~r.r12; r.r13 = ~r.r13; r.r14 = ~r.r14; r.r15 = ~r.r15;
+	vcpu_set_regs(c, r);
+	ASSERT_DONE(c);
+}
+
 /* ---- Stops ------------------------------------------------------------- */
 
 TEST(hlt_exits)

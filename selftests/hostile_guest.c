@@ -265,8 +265,11 @@ TEST_F(host, jumps_into_nothing)
 			ASSERT_TRUE(r == 0 || r == -EINTR)
 				TH_LOG("%s at %#lx: %d", guest_mode_name[mode], (unsigned long)where[i], r);
 			if (r == 0)
+				/* or it was not mapped in this mode: the guest's own #PF */
 				ASSERT_TRUE(c->run->exit_reason == KVM_EXIT_INTERNAL_ERROR ||
-					    c->run->exit_reason == KVM_EXIT_SHUTDOWN)
+					    c->run->exit_reason == KVM_EXIT_SHUTDOWN ||
+					    c->run->exit_reason == KVM_EXIT_HLT ||
+					    c->run->exit_reason == KVM_EXIT_IO)
 					TH_LOG("%s at %#lx: exit reason %u", guest_mode_name[mode],
 					       (unsigned long)where[i], c->run->exit_reason);
 		}
@@ -445,6 +448,8 @@ static void breakpoints_everywhere(void)
 	write_dr7(0xffff07ff & ~0x2000ul & ~0xf0000ul);
 	GUEST_SYNC(1);
 	*(volatile uint64_t *)GUEST_DATA = 1;
+	/* not left on: QEMU trips over a later guest's MOV DR7 then (SIGSEGV) */
+	write_dr7(0x400);
 }
 
 static void control_register_garbage(void)
@@ -465,18 +470,33 @@ static void control_register_garbage(void)
 		TRY("mov %[v], %%dr5", , [v] "r"(1ul << i & ~0x20fful));
 	}
 	write_cr8(0);
+	write_dr7(0x400);
 }
 
-TEST_F(host, xcr0_and_breakpoints_and_control_registers)
+TEST_F(host, xcr0_garbage)
 {
 	struct vcpu *c = guest64(xsetbv_garbage);
 
 	ASSERT_DONE(c);
-	c = guest64(breakpoints_everywhere);
+}
+
+TEST_F(host, breakpoints)
+{
+	struct vcpu *c = guest64(breakpoints_everywhere);
+
 	ASSERT_SYNC(c, 1);
 	ASSERT_DONE(c);
-	c = guest64(control_register_garbage);
-	ASSERT_DONE(c);
+}
+
+TEST_F(host, control_registers)
+{
+	struct vcpu *c = guest64(control_register_garbage);
+	int kind;
+
+	do {
+		kind = vcpu_next(c);	/* KVM tells of CR8 */
+	} while (kind == G_EXIT && c->run->exit_reason == KVM_EXIT_SET_TPR);
+	ASSERT_EQ(G_DONE, kind);
 }
 
 /* CR3 with reserved bits: #GP on silicon; QEMU takes it, and VMRUN refuses it. */
@@ -529,7 +549,8 @@ static void fill_code(uint64_t *seed, uint8_t *p, size_t n)
 		uint64_t x = rnd(seed);
 		int k = (x >> 8) % (sizeof(openings) / sizeof(openings[0]));
 
-		if (x & 1)
+		/* MOV to DR: see breakpoints_everywhere() */
+		if (x & 1 || (openings[k].b[1] == 0x23 && host_is_tcg()))
 			continue;
 		for (i = 0; i < openings[k].n; i++)
 			p[at + i] = openings[k].b[i];

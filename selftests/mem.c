@@ -502,4 +502,52 @@ TEST(invalidations_while_running)
 		ASSERT_EQ(GUEST(c->vm, rounds), hva(c)[i * 512]);
 }
 
+/*
+ * The page goes while the guest's fault is being served: what is installed must
+ * not be the page of before. Two removals a random while apart; then the guest
+ * writes on, and the host must see it in the page that is mapped now.
+ */
+static void write_on(void)
+{
+	uint64_t n;
+
+	for (n = 1; !stop; n++) {
+		*W = n;
+		rounds = n;
+	}
+}
+
+static void *vcpu_thread(void *arg)
+{
+	vcpu_run(arg);
+	return NULL;
+}
+
+TEST(removal_while_faulting)
+{
+	struct vcpu *c = guest64(write_on);
+	volatile uint64_t *n = &GUEST(c->vm, rounds), *p = hva(c);
+	uint64_t i, from, seen, seed = 12345;
+	pthread_t t;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "one CPU");
+	ASSERT_EQ(0, pthread_create(&t, NULL, vcpu_thread, c));
+	for (i = 0; i < 4000; i++) {
+		seed = seed * 6364136223846793005ul + 1442695040888963407ul;
+		madvise((void *)p, PAGE, MADV_DONTNEED);
+		for (from = 0; from < (seed >> 33) % 4000; from++)
+			cpu_relax();
+		madvise((void *)p, PAGE, MADV_DONTNEED);
+		for (from = *n; *n < from + 3;)
+			cpu_relax();
+		seen = *p;
+		ASSERT_LE(from, seen) {
+			GUEST(c->vm, stop) = true;
+		}
+	}
+	GUEST(c->vm, stop) = true;
+	pthread_join(t, NULL);
+}
+
 TEST_HARNESS_MAIN

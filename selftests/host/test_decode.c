@@ -242,7 +242,9 @@ static void test_named(void)
 	lucid_insn_decode(&insn, (const u8 *)"\xce", 1, LUCID_INSN_32, 0);
 	wrong += !lucid_insn_is(&insn, LUCID_I_INTO);
 	lucid_insn_decode(&insn, (const u8 *)"\x44\x0f\x22\xc1", 4, LUCID_INSN_64, 0);
-	wrong += lucid_insn_cr(&insn) != 8 || insn.rm != 1;
+	wrong += lucid_insn_cr(&insn) != 8 || insn.rm != 1 || insn.opsize != 8;
+	lucid_insn_decode(&insn, (const u8 *)"\x66\x0f\x22\x01", 4, LUCID_INSN_16, 0);
+	wrong += lucid_insn_cr(&insn) != 0 || insn.rm != 1 || insn.mod != 3 || insn.opsize != 4;
 	/* AMD: LOCK MOV CR0 is CR8; elsewhere it is nothing */
 	wrong += lucid_insn_decode(&insn, (const u8 *)"\xf0\x0f\x20\xc3", 4, LUCID_INSN_32,
 				   LUCID_INSN_AMD) != 4;

@@ -355,9 +355,10 @@ static bool faults(struct lucid_emul_ctxt *c, u8 vector, bool has_error_code, u3
 {
 	struct lucid_emul_ctxt before = *c;
 
+	c->fault.cr2 = 1;		/* an old one must not stay */
 	return lucid_emul_run(c) == LUCID_EMUL_FAULT && c->fault.vector == vector &&
 	       c->fault.has_error_code == has_error_code && c->fault.error_code == error_code &&
-	       !memcmp(c->regs, before.regs, sizeof(c->regs)) && c->rip == before.rip &&
+	       (vector == 14 || !c->fault.cr2) && !memcmp(c->regs, before.regs, sizeof(c->regs)) && c->rip == before.rip &&
 	       c->rflags == before.rflags && !c->nr_writes;
 }
 
