@@ -38,7 +38,7 @@
 
 #define LUCID_MAX_VCPUS		64
 #define LUCID_MAX_VCPU_ID	1024
-#define LUCID_EXIT_CODES	176	/* counters; index: lucid_hw_exit_index() */
+#define LUCID_EXIT_CODES	176	/* counters; see lucid_hw_exit_name() */
 
 struct lucid_hw_vcpu;			/* the backend's part: svm/svm.h */
 

@@ -4,6 +4,7 @@
  * host, the guest's next access sees what the host would see there.
  */
 #include <pthread.h>
+#include <time.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include "guest.h"
@@ -517,9 +518,18 @@ static void write_on(void)
 	}
 }
 
+static volatile bool ended;
+
 static void *vcpu_thread(void *arg)
 {
-	vcpu_run(arg);
+	struct vcpu *c = arg;
+	int r = vcpu_run(c);
+
+	if (r || c->run->exit_reason != KVM_EXIT_IO) {
+		c->event = (struct guest_event){ .kind = r ? G_ERROR : G_EXIT, .a = -r };
+		vcpu_dump(c);
+	}
+	ended = true;
 	return NULL;
 }
 
@@ -527,20 +537,23 @@ TEST(removal_while_faulting)
 {
 	struct vcpu *c = guest64(write_on);
 	volatile uint64_t *n = &GUEST(c->vm, rounds), *p = hva(c);
-	uint64_t i, from, seen, seed = 12345;
+	uint64_t from, seen, seed = 12345;
+	time_t end = time(NULL) + 6;
 	pthread_t t;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		SKIP(return, "one CPU");
 	ASSERT_EQ(0, pthread_create(&t, NULL, vcpu_thread, c));
-	for (i = 0; i < 4000; i++) {
+	/* by the clock: an IPI between emulated CPUs takes from 0.1 to 30 ms */
+	while (time(NULL) < end) {
 		seed = seed * 6364136223846793005ul + 1442695040888963407ul;
 		madvise((void *)p, PAGE, MADV_DONTNEED);
 		for (from = 0; from < (seed >> 33) % 4000; from++)
 			cpu_relax();
 		madvise((void *)p, PAGE, MADV_DONTNEED);
-		for (from = *n; *n < from + 3;)
+		for (from = *n; *n < from + 3 && !ended;)
 			cpu_relax();
+		ASSERT_FALSE(ended);
 		seen = *p;
 		ASSERT_LE(from, seen) {
 			GUEST(c->vm, stop) = true;

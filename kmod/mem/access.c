@@ -157,19 +157,3 @@ int lucid_mem_peek(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len)
 	}
 	return 0;
 }
-
-/**
- * lucid_mem_peek_u64 - lucid_mem_peek() of one entry of a guest's page table
- * @vm: the VM
- * @gpa: from where; aligned to 8
- * @val: read as a whole
- */
-int lucid_mem_peek_u64(struct lucid_vm *vm, u64 gpa, u64 *val)
-{
-	const u64 *p = lucid_mem_peek_ptr(&vm->mem, gpa);
-
-	if (unlikely(!p))
-		return -EAGAIN;
-	*val = READ_ONCE(*p);
-	return 0;
-}

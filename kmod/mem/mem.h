@@ -133,7 +133,6 @@ int lucid_mem_read(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len);
 int lucid_mem_write(struct lucid_vm *vm, u64 gpa, const void *buf, unsigned int len);
 int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned int len);
 int lucid_mem_peek(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len);
-int lucid_mem_peek_u64(struct lucid_vm *vm, u64 gpa, u64 *val);
 
 /**
  * lucid_mem_peek_ptr - where the host has the guest's byte, without any lock

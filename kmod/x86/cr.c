@@ -202,20 +202,6 @@ int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host)
 #define DR7_ONES	0x400ull
 
 /**
- * lucid_get_dr - read a debug register
- * @vcpu: the vCPU
- * @nr: 0..7; 4 and 5 are 6 and 7 (the caller looked at CR4.DE)
- * @value: the result
- */
-void lucid_get_dr(struct lucid_vcpu *vcpu, int nr, u64 *value)
-{
-	if (nr < 4)
-		*value = vcpu->dr[nr];
-	else
-		*value = nr & 1 ? lucid_hw_get_dr7(vcpu) : lucid_hw_get_dr6(vcpu);
-}
-
-/**
  * lucid_set_dr - write a debug register
  * @vcpu: the vCPU
  * @nr: 0..7

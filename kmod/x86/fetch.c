@@ -367,6 +367,8 @@ int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, b
 		if (r != LUCID_EMUL_OK)
 			return r;
 		linear += n;
+		if (vcpu->io.emul.mode != LUCID_EMUL_LONG)
+			linear = (u32)linear;
 		buf += n;
 		len -= n;
 	}

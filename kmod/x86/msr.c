@@ -39,7 +39,6 @@
 #define UCODE_REV_RESET	0x01000065	/* what KVM tells guests on AMD */
 #define HWCR_IGNORED	(BIT(3) | BIT(6) | BIT(8))	/* TlbCacheDis, FfDis, IgnneEm */
 #define HWCR_MC_STATUS_WR_EN BIT(18)
-#define MCE_CAP		MCG_CTL_P	/* and the number of banks */
 #define APIC_BASE_X2APIC BIT(10)	/* EXTD */
 
 /* Some numbers that 6.1 or 6.12 have no name for. */
@@ -69,8 +68,6 @@ enum msr_kind {
 	MSR_PAT,
 	MSR_MCG_CAP,
 	MSR_MCG_CTL,
-	MSR_MCE_BANK,
-	MSR_MCE_CTL2,
 	MSR_KIND_EFER,
 	MSR_KIND_TSC_AUX,
 	MSR_KIND_HWCR,
@@ -124,11 +121,7 @@ static const struct msr_row rows[] = {
 	RANGE(MSR_MTRRfix16K_80000, MSR_MTRRfix16K_A0000, MSR_MTRR_FIXED, 1),	/* 0x258 */
 	RANGE(MSR_MTRRfix4K_C0000, MSR_MTRRfix4K_F8000, MSR_MTRR_FIXED, 3),	/* 0x268 */
 	LISTED(MSR_IA32_CR_PAT, MSR_PAT, 0),					/* 0x277 */
-	RANGE(MSR_IA32_MCx_CTL2(0), MSR_IA32_MCx_CTL2(LUCID_MCE_BANKS) - 1,	/* 0x280 */
-	      MSR_MCE_CTL2, 0),
 	ROW(MSR_MTRRdefType, MSR_MTRR_DEF_TYPE, 0),				/* 0x2ff */
-	RANGE(MSR_IA32_MCx_CTL(0), MSR_IA32_MCx_CTL(LUCID_MCE_BANKS) - 1,	/* 0x400 */
-	      MSR_MCE_BANK, 0),
 	ROW(MSR_RAPL_POWER_UNIT, MSR_CONST, 0),					/* 0x606 */
 	ROW(MSR_PKG_ENERGY_STATUS, MSR_CONST, 0),				/* 0x611 */
 	ROW(MSR_DRAM_ENERGY_STATUS, MSR_CONST, 0),				/* 0x619 */
@@ -322,65 +315,6 @@ static void host_set_tsc(struct lucid_vcpu *vcpu, u64 value)
 	mutex_unlock(&vm->lock);
 }
 
-/* ---- machine checks: storage only ---- */
-
-static int set_mce_bank(struct lucid_vcpu *vcpu, u32 place, u64 value, bool host)
-{
-	struct lucid_msrs *m = &vcpu->msrs;
-
-	/*
-	 * MCi_CTL takes all ones or 0.  Linux clears bit 10 of bank 4 on K8s, and
-	 * UnixWare bit 0 of bank 1; neither expects a fault.
-	 */
-	if ((place & 3) == 0 && value && (value | BIT(10) | BIT(0)) != ~0ull)
-		return LUCID_GP;
-	/* MCi_STATUS takes 0; more with AMD's HWCR.McStatusWrEn. */
-	if ((place & 3) == 1 && value && !host &&
-	    !(vcpu->cpuid.is_amd && (m->hwcr & HWCR_MC_STATUS_WR_EN)))
-		return LUCID_GP;
-	m->mce_bank[place] = value;
-	return 0;
-}
-
-static u32 mce_banks(struct lucid_vcpu *vcpu)
-{
-	return min_t(u32, vcpu->msrs.mcg_cap & MCG_BANKCNT_MASK, LUCID_MCE_BANKS);
-}
-
-/**
- * lucid_msr_mce_cap() - what KVM_X86_GET_MCE_CAP_SUPPORTED answers
- *
- * Return: bits of IA32_MCG_CAP, without the number of banks.
- */
-u64 lucid_msr_mce_cap(void)
-{
-	return MCE_CAP;
-}
-
-/**
- * lucid_msr_setup_mce() - KVM_X86_SETUP_MCE
- * @vcpu:    the vCPU
- * @mcg_cap: what its IA32_MCG_CAP is to be
- *
- * Context: vcpu->lock held.
- * Return: 0 or -EINVAL, and then nothing has changed.
- */
-int lucid_msr_setup_mce(struct lucid_vcpu *vcpu, u64 mcg_cap)
-{
-	struct lucid_msrs *m = &vcpu->msrs;
-	u32 banks = mcg_cap & MCG_BANKCNT_MASK, i;
-
-	if (!banks || banks > LUCID_MCE_BANKS ||
-	    (mcg_cap & ~(MCE_CAP | MCG_BANKCNT_MASK | MCG_EXT_CNT_MASK)))
-		return -EINVAL;
-	m->mcg_cap = mcg_cap;
-	if (mcg_cap & MCG_CTL_P)
-		m->mcg_ctl = ~0ull;
-	for (i = 0; i < banks; i++)
-		m->mce_bank[4 * i] = ~0ull;
-	return 0;
-}
-
 /* ---- read and write ---- */
 
 /**
@@ -488,17 +422,6 @@ int lucid_msr_get(struct lucid_vcpu *vcpu, u32 index, u64 *value, bool host)
 		if (!(m->mcg_cap & MCG_CTL_P) && !host)
 			return LUCID_GP;
 		*value = m->mcg_ctl;
-		return 0;
-	case MSR_MCE_BANK:
-		if (index - row->first >= 4 * mce_banks(vcpu))
-			return LUCID_GP;
-		*value = m->mce_bank[place(row, index, ARRAY_SIZE(m->mce_bank))];
-		return 0;
-	case MSR_MCE_CTL2:
-		/* CMCI is not offered: the host may read the 0 there is. */
-		if (!host || index - row->first >= mce_banks(vcpu))
-			return LUCID_GP;
-		*value = m->mce_ctl2[place(row, index, ARRAY_SIZE(m->mce_ctl2))];
 		return 0;
 	}
 	return LUCID_GP;
@@ -639,16 +562,8 @@ int lucid_msr_set(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host)
 			return LUCID_GP;
 		m->mcg_ctl = value;
 		return 0;
-	case MSR_MCE_BANK:
-		if (index - row->first >= 4 * mce_banks(vcpu))
-			return LUCID_GP;
-		return set_mce_bank(vcpu, place(row, index, ARRAY_SIZE(m->mce_bank)), value, host);
-	case MSR_MCE_CTL2:
-		if (index - row->first >= mce_banks(vcpu) || value || !host)
-			return LUCID_GP;
-		return 0;
 	default:
-		return LUCID_GP;	/* read-only; MCG_CAP: KVM_X86_SETUP_MCE */
+		return LUCID_GP;	/* read-only */
 	}
 	/* Those in the control block, once checked. */
 	return lucid_hw_set_msr(vcpu, index, value) ? 0 : LUCID_GP;

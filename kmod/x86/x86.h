@@ -67,14 +67,12 @@ void lucid_cpuid_destroy(struct lucid_vcpu *vcpu);
 
 /* ---- msr.c ---- */
 
-#define LUCID_MCE_BANKS		32	/* a guest may have */
 
 struct lucid_msrs {
 	u64 pat, tsc_aux, misc_enable, microcode, mcg_cap, mcg_status, mcg_ctl;
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 	s64 tsc_adjust;
 	u64 hwcr, de_cfg, power_ctl;
-	u64 mce_bank[LUCID_MCE_BANKS * 4], mce_ctl2[LUCID_MCE_BANKS];
 	bool tsc_aux_loaded;
 };
 
@@ -83,13 +81,11 @@ int lucid_msr_get(struct lucid_vcpu *vcpu, u32 index, u64 *value, bool host);
 int lucid_msr_set(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host);
 int lucid_msr_index_list(struct kvm_msr_list __user *arg);
 long lucid_msr_ioctl(struct lucid_vcpu *vcpu, struct kvm_msrs __user *arg, bool set);
-int lucid_msr_setup_mce(struct lucid_vcpu *vcpu, u64 mcg_cap);	/* KVM_X86_SETUP_MCE */
-u64 lucid_msr_mce_cap(void);		/* KVM_X86_GET_MCE_CAP_SUPPORTED */
 
 /* ---- fpu.c ---- */
 
 struct lucid_fpu {
-	void *state;		/* struct xregs_state of lucid_fpu_size(), 64-byte aligned */
+	void *state;		/* struct xregs_state, 64-byte aligned */
 	u64 xcr0;		/* the guest's */
 	bool xcr0_moved;	/* without our doing: see svm.c */
 	bool loaded;		/* between lucid_fpu_enter() and _leave() */
@@ -118,11 +114,9 @@ int lucid_fpu_set_xcrs(struct lucid_vcpu *vcpu, const struct kvm_xcrs *x);
 
 bool lucid_cr0_valid(u64 cr0);
 int lucid_set_cr0(struct lucid_vcpu *vcpu, u64 value);
-int lucid_set_cr3(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_cr4(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
-void lucid_get_dr(struct lucid_vcpu *vcpu, int nr, u64 *value);
 int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
 int lucid_cr_access(struct lucid_vcpu *vcpu);
 
