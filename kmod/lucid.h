@@ -145,6 +145,7 @@ enum lucid_next {
 	LUCID_MMIO,		/* lucid_hw_exit_mmio(): interrupts off */
 	LUCID_SLOW,		/* lucid_hw_exit_slow(): outside, may sleep, touch user memory */
 	LUCID_TO_USER,		/* kvm_run is filled in: KVM_RUN returns 0 */
+	LUCID_ENTRY_FAILED,	/* the CPU refused the control block */
 	LUCID_NOT_HERE,		/* virtualization is off on this CPU: it is going down */
 };					/* or a negative errno: KVM_RUN returns it */
 
@@ -180,6 +181,8 @@ void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu);
 /* A stay in the guest: interrupts off, on one CPU, FPU loaded. */
 void lucid_hw_load(struct lucid_vcpu *vcpu);
 void lucid_hw_unload(struct lucid_vcpu *vcpu);
+void lucid_hw_save_host(void);		/* host state that an exit restores has changed */
+void lucid_hw_entry_failed(struct lucid_vcpu *vcpu);	/* after the stay */
 void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush);
 bool lucid_hw_enter(struct lucid_vcpu *vcpu);		/* false: the entry failed */
 int lucid_hw_exit_fast(struct lucid_vcpu *vcpu);	/* enum lucid_next or -errno */
@@ -225,7 +228,7 @@ void lucid_hw_set_cr8(struct lucid_vcpu *vcpu, u64 cr8);
 void lucid_hw_set_tsc_offset(struct lucid_vcpu *vcpu, u64 offset);
 void lucid_hw_set_pat(struct lucid_vcpu *vcpu, u64 pat);
 u64 lucid_hw_exit_code(struct lucid_vcpu *vcpu);	/* of the last exit */
-bool lucid_hw_exit_was_host(struct lucid_vcpu *vcpu);	/* a host interrupt or NMI */
+bool lucid_hw_exit_was_host(struct lucid_vcpu *vcpu);	/* interrupt, NMI, #MC: served */
 const char *lucid_hw_exit_name(u32 index, u32 *code);	/* NULL: no such index */
 /* After SET_CPUID2: intercepts of instructions the guest is not to have. */
 void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu);

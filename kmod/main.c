@@ -185,9 +185,11 @@ LUCID_SYSCORE(lucid_syscore, lucid_suspend, lucid_resume);
 static int lucid_reboot(struct notifier_block *nb, unsigned long action, void *data)
 {
 	/* Guests that still run see the flag and leave; no VM is made any more. */
+	mutex_lock(&lucid_hw_lock);
 	lucid_rebooting = true;
 	lucid_hw_on = false;
 	on_each_cpu(cpu_disable_ipi, NULL, 1);
+	mutex_unlock(&lucid_hw_lock);
 	return NOTIFY_OK;
 }
 

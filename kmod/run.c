@@ -88,11 +88,29 @@ static __always_inline void choose_tag(struct lucid_vcpu *vcpu, struct lucid_tlb
 	lucid_hw_set_tag(vcpu, vcpu->tlb.tag, d->flush);
 }
 
-/* Does the host, or somebody with a request, want this thread out of the guest? */
-static __always_inline bool host_wants_cpu(struct lucid_vcpu *vcpu)
+/*
+ * Does the host, or somebody with a request, want this thread out of the guest?
+ * Softirqs only after the guest has run: the outer loop has given them their
+ * chance, and if they are left to ksoftirqd they may stay pending for long.
+ */
+static __always_inline bool host_wants_cpu(struct lucid_vcpu *vcpu, bool again)
 {
-	return __xfer_to_guest_mode_work_pending() || local_softirq_pending() ||
+	return __xfer_to_guest_mode_work_pending() || (again && local_softirq_pending()) ||
 	       READ_ONCE(vcpu->requests);
+}
+
+/*
+ * Interrupts off again after they were on in a stay.  modify_ldt() in another
+ * thread may have given this CPU a new LDTR, by IPI: what is restored after the
+ * next exit must not be the old one, whose memory is being freed.
+ */
+static __always_inline void interrupts_off_again(void)
+{
+	local_irq_disable();
+#ifdef CONFIG_MODIFY_LDT_SYSCALL
+	if (unlikely(READ_ONCE(current->mm->context.ldt)))
+		lucid_hw_save_host();
+#endif
 }
 
 static void account_exit(struct lucid_vcpu *vcpu, u64 now)
@@ -102,11 +120,12 @@ static void account_exit(struct lucid_vcpu *vcpu, u64 now)
 	vcpu->stats.exit_tsc = 0;
 }
 
-static int fail_entry(struct lucid_vcpu *vcpu)
+static int entry_failed(struct lucid_vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	vcpu->run->fail_entry.hardware_entry_failure_reason = lucid_hw_exit_code(vcpu);
 	vcpu->run->fail_entry.cpu = vcpu->last_cpu;
+	lucid_hw_entry_failed(vcpu);
 	return LUCID_TO_USER;
 }
 
@@ -120,6 +139,7 @@ static int stay(struct lucid_vcpu *vcpu)
 	struct lucid_tlb_cpu *tc = this_cpu_ptr(&lucid_tlb_cpus);
 	int cpu = smp_processor_id();
 	struct lucid_tlb_decision tag;
+	bool again = false;
 	int r;
 
 	if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
@@ -133,8 +153,9 @@ static int stay(struct lucid_vcpu *vcpu)
 
 	for (;;) {
 		r = LUCID_REENTER;
-		if (unlikely(host_wants_cpu(vcpu)))
+		if (unlikely(host_wants_cpu(vcpu, again)))
 			break;
+		again = true;
 		if (unlikely(READ_ONCE(vcpu->run->request_interrupt_window))) {
 			if (interrupt_ready(vcpu)) {
 				vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
@@ -151,7 +172,7 @@ static int stay(struct lucid_vcpu *vcpu)
 
 		vcpu->stats.entries++;
 		if (unlikely(!lucid_hw_enter(vcpu))) {
-			r = fail_entry(vcpu);
+			r = LUCID_ENTRY_FAILED;
 			break;
 		}
 		if (unlikely(tag.flush != LUCID_TLB_KEEP)) {
@@ -169,7 +190,7 @@ static int stay(struct lucid_vcpu *vcpu)
 			/* The host's interrupt is taken here, as guest time. */
 			local_irq_enable();
 			nop();
-			local_irq_disable();
+			interrupts_off_again();
 			if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
 				break;
 			continue;
@@ -177,7 +198,7 @@ static int stay(struct lucid_vcpu *vcpu)
 		if (r == LUCID_ATOMIC) {
 			local_irq_enable();
 			r = lucid_hw_exit_atomic(vcpu);
-			local_irq_disable();
+			interrupts_off_again();
 			if (likely(r == LUCID_REENTER) && likely(this_cpu_read(lucid_cpu_enabled)))
 				continue;
 			if (r == LUCID_MMIO)
@@ -236,6 +257,8 @@ static int run_loop(struct lucid_vcpu *vcpu)
 			/* Make room for the hotplug thread, which moves us away. */
 			msleep_interruptible(1);
 			r = LUCID_REENTER;
+		} else if (r == LUCID_ENTRY_FAILED) {
+			r = entry_failed(vcpu);
 		}
 	} while (r == LUCID_REENTER || r == LUCID_REENTER_IRQ);
 
@@ -410,6 +433,8 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 	b->cycles = 0;
 	while (left && !r) {
 		r = host_work(vcpu);
+		if (!r)
+			r = take_requests(vcpu);
 		if (r)
 			break;
 		lucid_fpu_enter(vcpu);
@@ -419,7 +444,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 			vcpu->seat.cpu = smp_processor_id();
 			smp_store_mb(vcpu->seat.in_guest, 1);
 			t = rdtsc();
-			while (left && this_cpu_read(lucid_cpu_enabled) && !host_wants_cpu(vcpu)) {
+			while (left && this_cpu_read(lucid_cpu_enabled) && !host_wants_cpu(vcpu, true)) {
 				choose_tag(vcpu, this_cpu_ptr(&lucid_tlb_cpus),
 					   smp_processor_id(), &tag);
 				if (!lucid_hw_enter(vcpu)) {
@@ -435,7 +460,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 				if (lucid_hw_exit_was_host(vcpu)) {
 					local_irq_enable();
 					nop();
-					local_irq_disable();
+					interrupts_off_again();
 					continue;
 				}
 				left--;
@@ -448,5 +473,5 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 		lucid_fpu_leave(vcpu);
 	}
 	b->exit_code = lucid_hw_exit_code(vcpu);
-	return r;
+	return r > 0 ? -EIO : r;
 }

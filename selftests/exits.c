@@ -178,6 +178,59 @@ TEST(string_io)
 	ASSERT_EQ(G_DONE, (int)c->event.kind);
 }
 
+/* 16-bit addresses, segments and an override; SI and DI wrap by themselves. */
+asm(".text\n.code16\n"
+    "str16: mov $0x1000, %ax\n mov %ax, %fs\n mov $0x2000, %ax\n mov %ax, %es\n"
+    "mov $0x70, %dx\n mov $6, %cx\n mov $0x20, %si\n rep outsb %fs:(%si), %dx\n"
+    "mov %si, %ax\n out %ax, $0x11\n"
+    "mov $0x71, %dx\n mov $3, %cx\n mov $0x30, %di\n rep insw\n"
+    "mov %di, %ax\n out %ax, $0x12\n"
+    "str16_end: .code64\n");
+extern const char str16[], str16_end[];
+
+TEST(string_io_real_mode)
+{
+	struct vcpu *c = guest_asm(REAL16, str16, str16_end);
+	uint8_t out[16], in[6] = "abcdef";
+
+	memcpy(c->vm->mem + 0x10020, "string", 6);
+	ASSERT_EQ(6, take_string(c, 0x70, out, sizeof(out)));
+	EXPECT_EQ(0, memcmp(out, "string", 6));
+	EXPECT_EQ(0x26, c->event.a);
+	ASSERT_EQ(6, take_string(c, 0x71, in, sizeof(in)));
+	ASSERT_EQ(G_DONE, (int)c->event.kind);
+	EXPECT_EQ(0x36, c->event.a);
+	EXPECT_EQ(0, memcmp(c->vm->mem + 0x20030, "abcdef", 6));
+}
+
+/* A page fault in the middle: what was before it has been done, RCX says so. */
+static void string_fault(void)
+{
+	uint64_t si = GUEST_DATA + 4096 - 10, cx = 30;
+	int v;
+
+	*GUEST_PTE(GUEST_DATA + 4096) = 0;
+	invlpg((void *)(GUEST_DATA + 4096));
+	v = TRY("rep outsb", TRY_COMMA("+S"(si), "+c"(cx)), "d"(0x70));
+	GUEST_ASSERT_EQ(v, PF);
+	GUEST_ASSERT_EQ(cx, 20);
+	GUEST_ASSERT_EQ(si, GUEST_DATA + 4096);
+	GUEST_ASSERT_EQ(read_cr2(), GUEST_DATA + 4096);
+}
+
+TEST(string_io_meets_page_fault)
+{
+	struct vcpu *c = guest64(string_fault);
+	uint8_t out[64];
+
+	memcpy(c->vm->mem + GUEST_DATA + 4096 - 10, "0123456789", 10);
+	ASSERT_EQ(10, take_string(c, 0x70, out, sizeof(out)));
+	EXPECT_EQ(0, memcmp(out, "0123456789", 10));
+	if (c->event.kind != G_DONE)
+		vcpu_dump(c);
+	ASSERT_EQ(G_DONE, (int)c->event.kind);
+}
+
 /* ---- Registers ---------------------------------------------------------- */
 
 /*

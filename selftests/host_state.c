@@ -20,7 +20,7 @@
 
 /* ---- The guest --------------------------------------------------------------- */
 
-static volatile uint64_t count, has_xsave;
+static volatile uint64_t count, use_avx, has_xsave;
 
 static void set_everything(uint64_t i)
 {
@@ -65,7 +65,7 @@ static void hostile(uint64_t debug)
 	cpuid(1, 0, r);
 	if (r[2] & BIT(26)) {
 		write_cr4(read_cr4() | CR4_OSXSAVE);
-		has_xsave = try_xsetbv(0, 7) == NONE && r[2] & BIT(28);
+		has_xsave = try_xsetbv(0, 7) == NONE && r[2] & BIT(28) && use_avx;
 	}
 	if (debug) {
 		write_dr0(0xffffffff81000000);
@@ -105,16 +105,20 @@ FIXTURE_SETUP(beside)
 {
 	int i;
 
+	if (variant->debug && host_is_tcg())
+		return;
 	self->progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pin(0);
 	self->guest = fork();
 	if (!self->guest) {
-		struct vcpu *c = vcpu_create(vm_create(), 0);
+		struct vcpu *c;
 
+		/* QEMU does not intercept XSETBV: KVM forgets what the guest set */
+		use_avx = !(host_is_tcg() && dev_is_kvm());
+		c = vcpu_create(vm_create(), 0);
 		vcpu_start64(c, hostile, variant->debug, 0);
-		while (vcpu_run(c) == 0 && c->run->exit_reason == KVM_EXIT_IO &&
-		       c->run->io.port == 0x80)
+		while (vcpu_next(c) == G_EXIT && c->run->exit_reason == KVM_EXIT_IO)
 			++*self->progress;
 		vcpu_dump(c);
 		_exit(1);
@@ -129,7 +133,13 @@ FIXTURE_TEARDOWN(beside)
 {
 	int st;
 
-	/* the guest ran all the while, on this CPU */
+	int i;
+
+	if (!self->guest)
+		return;
+	/* the guest ran all the while, on this CPU, and still does */
+	for (i = 0; i < 5000 && *self->progress == self->began; i++)
+		usleep(1000);
 	EXPECT_LT(self->began, *self->progress);
 	EXPECT_EQ(0, waitpid(self->guest, &st, WNOHANG));
 	kill(self->guest, SIGKILL);
@@ -138,6 +148,10 @@ FIXTURE_TEARDOWN(beside)
 
 FIXTURE_VARIANT_ADD(beside, guest) { false };
 FIXTURE_VARIANT_ADD(beside, guest_with_breakpoints) { true };
+
+#define NEEDS_THE_GUEST							\
+	if (!self->guest)						\
+		SKIP(return, EMULATOR "VMRUN and #VMEXIT forget its own list of breakpoints, and it crashes")
 
 /* Do it again and again, with and without giving the CPU away in between. */
 #define LOOK(...) do {							\
@@ -153,17 +167,28 @@ FIXTURE_VARIANT_ADD(beside, guest_with_breakpoints) { true };
 	}								\
 } while (0)
 
+/* A handler, because the kernel logs who dies of it without one. */
+static void on_segv(int sig)
+{
+	(void)sig;
+	_exit(42);
+}
+
 TEST_F(beside, ports_by_ioperm)
 {
 	int st;
-	pid_t pid = fork();
+	pid_t pid;
 
+	NEEDS_THE_GUEST;
+	pid = fork();
 	if (!pid) {
-		outb(0x80, 0);		/* no permission: killed */
+		signal(SIGSEGV, on_segv);
+		outb(0x80, 0);		/* no permission */
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &st, 0));
-	ASSERT_TRUE(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV) TH_LOG("status %#x", st);
+	ASSERT_TRUE(WIFEXITED(st));
+	ASSERT_EQ(42, WEXITSTATUS(st));
 
 	ASSERT_EQ(0, syscall(SYS_ioperm, 0x80, 1, 1));
 	LOOK(outb(0x80, __n));
@@ -172,11 +197,13 @@ TEST_F(beside, ports_by_ioperm)
 		if (syscall(SYS_ioperm, 0x80, 1, 1))
 			_exit(2);
 		LOOK(outb(0x80, __n));
+		signal(SIGSEGV, on_segv);
 		outb(0x81, 0);		/* the neighbour is not ours */
 		_exit(0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &st, 0));
-	ASSERT_TRUE(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV) TH_LOG("status %#x", st);
+	ASSERT_TRUE(WIFEXITED(st));
+	ASSERT_EQ(42, WEXITSTATUS(st));
 }
 
 TEST_F(beside, cpu_number_in_tsc_aux)
@@ -184,6 +211,7 @@ TEST_F(beside, cpu_number_in_tsc_aux)
 	uint32_t r[4], aux, lo, hi;
 	bool rdpid;
 
+	NEEDS_THE_GUEST;
 	cpuid(0x80000001, 0, r);
 	if (!(r[3] & BIT(27)))
 		SKIP(return, "no RDTSCP");
@@ -207,6 +235,7 @@ TEST_F(beside, segment_bases)
 	unsigned long base, fs;
 	uint64_t v;
 
+	NEEDS_THE_GUEST;
 	ASSERT_EQ(0, syscall(SYS_arch_prctl, ARCH_SET_GS, mine));
 	ASSERT_EQ(0, syscall(SYS_arch_prctl, ARCH_GET_FS, &fs));
 	LOOK(
@@ -224,6 +253,7 @@ TEST_F(beside, system_calls_by_int80)
 {
 	long want = getpid(), got;
 
+	NEEDS_THE_GUEST;
 	LOOK(
 		asm volatile("int $0x80" : "=a"(got) : "0"(20) : "memory", "r8", "r9", "r10", "r11");
 		ASSERT_EQ(want, got);
@@ -293,6 +323,7 @@ TEST_F(beside, system_calls_of_a_32_bit_program)
 	int fd = syscall(SYS_memfd_create, "elf32", 0), st;
 	pid_t pid;
 
+	NEEDS_THE_GUEST;
 	ASSERT_EQ(elf32_end - elf32, write(fd, elf32, elf32_end - elf32));
 	pid = fork();
 	if (!pid) {
@@ -314,6 +345,7 @@ TEST_F(beside, vector_registers)
 	};
 	uint32_t r[4], bad, avx;
 
+	NEEDS_THE_GUEST;
 	cpuid(1, 0, r);
 	avx = (r[2] & BIT(27)) && (r[2] & BIT(28)) && (xgetbv(0) & 6) == 6;
 	LOOK(
@@ -362,6 +394,7 @@ TEST_F(beside, breakpoints_by_perf)
 	int fd = watch(&watched);
 	uint64_t n = 0, got = 0;
 
+	NEEDS_THE_GUEST;
 	if (fd < 0)
 		SKIP(return, "no perf breakpoints: %s", strerror(errno));
 	LOOK(
@@ -377,8 +410,10 @@ TEST_F(beside, breakpoints_by_ptrace)
 	volatile uint64_t *go = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int st, i, hits = 0;
-	pid_t pid = fork();
+	pid_t pid;
 
+	NEEDS_THE_GUEST;
+	pid = fork();
 	if (!pid) {
 		ptrace(PTRACE_TRACEME, 0, 0, 0);
 		raise(SIGSTOP);
@@ -446,6 +481,7 @@ TEST_F(beside, performance_counters)
 	int fd = syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
 	uint64_t got = 0, before = 0, i;
 
+	NEEDS_THE_GUEST;
 	if (fd < 0)
 		SKIP(return, "no hardware counters: %s", strerror(errno));
 	LOOK(

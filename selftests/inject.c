@@ -249,6 +249,24 @@ TEST(interrupt_by_events)
 	ASSERT_DONE(c);
 }
 
+/* The oldest way: the bitmap in struct kvm_sregs */
+TEST(interrupt_by_sregs)
+{
+	struct vcpu *c = guest64(open_window);
+	struct kvm_sregs s;
+	int i;
+
+	for (i = 1; i <= 2; i++) {
+		ASSERT_SYNC(c, i);
+		s = vcpu_sregs(c);
+		s.interrupt_bitmap[VEC / 64] |= 1ul << VEC % 64;
+		vcpu_set_sregs(c, s);
+		s = vcpu_sregs(c);
+		EXPECT_EQ(1ul << VEC % 64, s.interrupt_bitmap[VEC / 64]);
+	}
+	ASSERT_DONE(c);
+}
+
 /* ---- Faults of the host while an event is being delivered ---------------- */
 
 /* Vector VEC on a stack of its own (IST1), so that its page can be missing. */

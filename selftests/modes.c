@@ -23,14 +23,13 @@ SUM(sum16, ".code16", "%ebx", "%ecx", "0x6000");
 SUM(sum32, ".code32", "%ebx", "%ecx", "0x40000");
 SUM(sum64, ".code64", "%rbx", "%rcx", "0x40000");
 
-static int mode_code(enum guest_mode m, const char **code, const char **end)
+static void mode_code(enum guest_mode m, const char **code, const char **end)
 {
 	bool small = m == REAL16 || m == PROT16;
 	bool large = m == LONG64_4K || m == LONG64_2M;
 
 	*code = small ? sum16 : large ? sum64 : sum32;
 	*end = small ? sum16_end : large ? sum64_end : sum32_end;
-	return 0;
 }
 
 FIXTURE(start) { };
@@ -61,7 +60,7 @@ TEST_F(start, computes)
 }
 
 /* Each stop counts memory up, so that each mode is seen to read and write it. */
-asm(".macro	stop n mem\n"
+asm(".macro	stop mem\n"
     "incl	\\mem\n"
     "mov	\\mem, %eax\n"
     "out	%eax, $0x11\n"
@@ -77,38 +76,38 @@ asm(".macro	stop n mem\n"
     "mov	%cr0, %eax\n or $1, %eax\n mov %eax, %cr0\n"
     "ljmp	$0x20, $(1f - tour + 0x8000)\n"
     "1: segs	0x28\n"
-    "stop	2 0x6000\n"
+    "stop	0x6000\n"
     "ljmpl	$0x08, $tour32\n"
     "tour16:	segs 0x28\n"
     "mov	$0x7ff0, %sp\n"
-    "stop	10 0x6000\n"
+    "stop	0x6000\n"
     "mov	%cr0, %eax\n and $~1, %eax\n mov %eax, %cr0\n"
     "ljmp	$0, $(1f - tour + 0x8000)\n"
     "1: segs	0\n"
-    "stop	11 0x6000\n"
+    "stop	0x6000\n"
     "out	%eax, $0x12\n"
     "tour_gdt:	.word 0x7f\n .long 0x10000\n"
     "tour_end:\n"
     ".code32\n"
     "tour32:	segs 0x10\n"
     "mov	$0x90000, %esp\n"
-    "stop	3 0x6000\n"
+    "stop	0x6000\n"
     "mov	$0x10, %eax\n mov %eax, %cr4\n"		/* PSE */
     "mov	$0x31000, %eax\n mov %eax, %cr3\n"
     "mov	%cr0, %eax\n or $0x80000000, %eax\n mov %eax, %cr0\n"
-    "stop	4 0x6000\n"
+    "stop	0x6000\n"
     "mov	$0x32000, %eax\n mov %eax, %cr3\n"		/* 4K tables */
-    "stop	5 0x6000\n"
+    "stop	0x6000\n"
     "mov	%cr0, %eax\n and $0x7fffffff, %eax\n mov %eax, %cr0\n"
     "mov	$0x30000, %eax\n mov %eax, %cr3\n"
     "mov	$0x20, %eax\n mov %eax, %cr4\n"		/* PAE */
     "mov	%cr0, %eax\n or $0x80000000, %eax\n mov %eax, %cr0\n"
-    "stop	6 0x6000\n"
+    "stop	0x6000\n"
     "mov	%cr0, %eax\n and $0x7fffffff, %eax\n mov %eax, %cr0\n"
     "mov	$0x20000, %eax\n mov %eax, %cr3\n"
     "mov	$0xc0000080, %ecx\n rdmsr\n or $0x100, %eax\n wrmsr\n"
     "mov	%cr0, %eax\n or $0x80000000, %eax\n mov %eax, %cr0\n"
-    "stop	7 0x6000\n"
+    "stop	0x6000\n"
     "ljmp	$0x18, $tour64\n"
     ".code64\n"
     "tour64:	mov $1, %rbx\n shl $40, %rbx\n shr $40, %rbx\n"
@@ -121,7 +120,7 @@ asm(".macro	stop n mem\n"
     "mov	%cr0, %eax\n and $0x7fffffff, %eax\n mov %eax, %cr0\n"
     "mov	$0xc0000080, %ecx\n rdmsr\n and $~0x100, %eax\n wrmsr\n"
     "xor	%eax, %eax\n mov %eax, %cr4\n"
-    "stop	9 0x6000\n"
+    "stop	0x6000\n"
     "ljmp	$0x20, $(tour16 - tour + 0x8000)\n"
     ".code64\n");
 extern const char tour[], tour_end[];

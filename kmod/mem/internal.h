@@ -35,7 +35,7 @@ int lucid_pt_create(struct lucid_mem *mem);
 void lucid_pt_destroy(struct lucid_mem *mem);
 int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
 		     const struct lucid_host_page *page, unsigned int level, bool write);
-void lucid_pt_zap(struct lucid_mem *mem, u64 start, u64 end, bool may_sleep,
+void lucid_pt_zap(struct lucid_vm *vm, u64 start, u64 end, bool may_sleep,
 		  struct lucid_zap *zap);
 void lucid_pt_zap_finish(struct lucid_vm *vm, struct lucid_zap *zap);
 bool lucid_pt_age(struct lucid_mem *mem, u64 start, u64 end, bool clear);

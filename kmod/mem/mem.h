@@ -56,6 +56,7 @@ struct lucid_mem {
 	struct mm_struct *mm;
 	struct mmu_notifier notifier;
 	struct srcu_struct srcu;
+	const struct lucid_slot *leaving;	/* being zapped, no longer in slots; under lock */
 	struct lucid_slots __rcu *slots;	/* writers: vm->lock and mem->lock */
 	struct lucid_slots *retired;	/* arrays replaced, not yet freed; vm->lock */
 	unsigned int nr_retired;

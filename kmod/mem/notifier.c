@@ -37,8 +37,9 @@ static bool slot_gfns(const struct lucid_slot *slot, unsigned long start, unsign
 
 /*
  * Drop what is mapped of [start, end).  The lock may be let go in between: the
- * range is raised, so nothing of it comes back, and SRCU keeps @slots; a slot
- * that is deleted or moved meanwhile is zapped by whoever does that.
+ * range is raised, so nothing of it comes back, and SRCU keeps @slots.  A slot
+ * that is being deleted or moved may still have entries without being in
+ * @slots: mem->leaving.
  */
 static void zap_hva(struct lucid_vm *vm, const struct lucid_slots *slots,
 		    unsigned long start, unsigned long end, bool may_sleep)
@@ -49,7 +50,9 @@ static void zap_hva(struct lucid_vm *vm, const struct lucid_slots *slots,
 
 	for (i = 0; i < slots->nr; i++)
 		if (slot_gfns(&slots->slot[i], start, end, &first, &last))
-			lucid_pt_zap(&vm->mem, first, last, may_sleep, &zap);
+			lucid_pt_zap(vm, first, last, may_sleep, &zap);
+	if (vm->mem.leaving && slot_gfns(vm->mem.leaving, start, end, &first, &last))
+		lucid_pt_zap(vm, first, last, false, &zap);
 	lucid_pt_zap_finish(vm, &zap);
 }
 

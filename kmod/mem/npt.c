@@ -277,7 +277,7 @@ static void zap_table(struct lucid_mem *mem, u64 *table, unsigned int level, u64
 
 /**
  * lucid_pt_zap - remove what is mapped in a range of guest pages
- * @mem: the VM's memory
+ * @vm: the VM
  * @start: first gfn
  * @end: last gfn + 1
  * @may_sleep: the lock may be dropped for a moment between two parts
@@ -288,17 +288,24 @@ static void zap_table(struct lucid_mem *mem, u64 *table, unsigned int level, u64
  * Context: mem->lock held.  With @may_sleep the caller makes sure that nothing
  * is mapped anew in the range meanwhile, or that it does not matter.
  */
-void lucid_pt_zap(struct lucid_mem *mem, u64 start, u64 end, bool may_sleep,
+void lucid_pt_zap(struct lucid_vm *vm, u64 start, u64 end, bool may_sleep,
 		  struct lucid_zap *zap)
 {
 	const u64 part = entry_gfns(3);		/* 1G: all below it in one go */
+	struct lucid_mem *mem = &vm->mem;
 	u64 next;
 
 	for (; start < end; start = next) {
 		next = min(end, (start & ~(part - 1)) + part);
 		zap_table(mem, mem->root, mem->levels, 0, start, next, zap);
-		if (may_sleep)
+		/*
+		 * Never let go of the lock with a flush owed: another notifier
+		 * would find nothing mapped, not flush, and free the pages.
+		 */
+		if (may_sleep && next < end && (need_resched() || spin_is_contended(&mem->lock))) {
+			lucid_pt_zap_finish(vm, zap);
 			cond_resched_lock(&mem->lock);
+		}
 	}
 }
 

@@ -133,8 +133,11 @@ static void publish(struct lucid_vm *vm, struct lucid_slots *new, const struct l
 	spin_lock(&mem->lock);
 	rcu_assign_pointer(mem->slots, new);
 	if (old) {
-		lucid_pt_zap(mem, old->base_gfn, old->base_gfn + old->npages, true, &zap);
+		/* The lock may be let go on the way: the notifiers still look at it. */
+		mem->leaving = old;
+		lucid_pt_zap(vm, old->base_gfn, old->base_gfn + old->npages, true, &zap);
 		lucid_pt_zap_finish(vm, &zap);
+		mem->leaving = NULL;
 	}
 	spin_unlock(&mem->lock);
 

@@ -316,6 +316,16 @@ void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu)
 /* ---- a stay in the guest ------------------------------------------------- */
 
 /**
+ * lucid_hw_save_host - what VMLOAD is to restore after each exit
+ *
+ * Context: interrupts off, in a stay.
+ */
+void lucid_hw_save_host(void)
+{
+	asm volatile("vmsave %0" : : "a" (this_cpu_read(svm_cpus.host_pa)) : "memory");
+}
+
+/**
  * lucid_hw_load - the CPU is this vCPU's until lucid_hw_unload()
  * @vcpu: the vCPU
  *
@@ -326,8 +336,7 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 	struct svm_cpu *sc = this_cpu_ptr(&svm_cpus);
 	int cpu = smp_processor_id();
 
-	asm volatile("vmsave %0" : : "a" (sc->host_pa) : "memory");
-
+	lucid_hw_save_host();
 	if (vcpu->last_cpu != cpu) {
 		/* The other CPU's cached copy is not this one's. */
 		vcpu->hw->vmcb->control.clean = 0;
@@ -340,9 +349,9 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 		sc->last_vm = vcpu->vm->id;
 	}
 	/* RDPID cannot be intercepted: with it the guest sees what is loaded. */
-	vcpu->msrs.tsc_aux_loaded = (vcpu->cpuid.has_rdtscp || boot_cpu_has(X86_FEATURE_RDPID)) &&
+	vcpu->hw->tsc_aux_loaded = (vcpu->cpuid.has_rdtscp || boot_cpu_has(X86_FEATURE_RDPID)) &&
 				    vcpu->msrs.tsc_aux != sc->tsc_aux;
-	if (unlikely(vcpu->msrs.tsc_aux_loaded))
+	if (unlikely(vcpu->hw->tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, vcpu->msrs.tsc_aux);
 }
 
@@ -363,9 +372,9 @@ void lucid_hw_unload(struct lucid_vcpu *vcpu)
 {
 	if (unlikely(vcpu->hw->dr_direct))
 		svm_dr_direct(vcpu, false);
-	if (unlikely(vcpu->msrs.tsc_aux_loaded))
+	if (unlikely(vcpu->hw->tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, this_cpu_read(svm_cpus.tsc_aux));
-	vcpu->msrs.tsc_aux_loaded = false;
+	vcpu->hw->tsc_aux_loaded = false;
 }
 
 void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush)
@@ -509,12 +518,6 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
 		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
 		vmcb->control.clean = 0;
-		/*
-		 * Real CPUs leave the guest's state as it was.  QEMU's writes the
-		 * host's registers there: nobody is to see those.
-		 */
-		if (svm_emulated)
-			lucid_vcpu_reset(vcpu);
 		return false;
 	}
 	if (unlikely(vcpu->fpu.xcr0_moved)) {
@@ -543,6 +546,19 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 			vcpu->events_armed = true;
 	}
 	return true;
+}
+
+/**
+ * lucid_hw_entry_failed - after a stay that ended with a refused entry
+ * @vcpu: the vCPU
+ *
+ * Real CPUs leave the guest's state as it was.  QEMU's writes the host's
+ * registers into it: nobody is to see those.
+ */
+void lucid_hw_entry_failed(struct lucid_vcpu *vcpu)
+{
+	if (svm_emulated)
+		lucid_vcpu_reset(vcpu);
 }
 
 /* ---- events ---------------------------------------------------------------- */
@@ -609,8 +625,8 @@ bool lucid_hw_inject(struct lucid_vcpu *vcpu)
 	struct lucid_events *ev = &vcpu->events;
 	bool more = false;
 
-	if (ev->exception.pending && !ev->exception.injected &&
-	    !ev->nmi.injected && !ev->interrupt.injected) {
+	/* An exception met in delivering the others goes first: they are kept. */
+	if (ev->exception.pending && !ev->exception.injected) {
 		ev->exception.pending = false;
 		ev->exception.injected = true;
 	}
@@ -637,6 +653,7 @@ bool lucid_hw_inject(struct lucid_vcpu *vcpu)
 		more = true;
 	}
 	more |= ev->exception.pending;
+	more |= ev->nmi.injected && (vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_NMI;
 	more |= ev->interrupt.injected &&
 		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_INTR &&
 		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT;

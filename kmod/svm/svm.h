@@ -17,6 +17,7 @@ struct lucid_hw_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
 	u32 injecting;		/* event_inj of the entry under way, 0: none */
+	bool tsc_aux_loaded;	/* the guest's, for this stay */
 	bool dr_direct;		/* the guest has the debug registers for this stay */
 	bool nmi_iret;		/* the guest is at the IRET that ends its NMI */
 	u64 nmi_iret_rip;

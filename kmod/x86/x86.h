@@ -73,7 +73,6 @@ struct lucid_msrs {
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 	s64 tsc_adjust;
 	u64 hwcr, de_cfg, power_ctl;
-	bool tsc_aux_loaded;
 };
 
 void lucid_msr_reset(struct lucid_vcpu *vcpu);

@@ -225,6 +225,9 @@ static uint64_t stack_top(int id)
 	return GUEST_STACKS + (id + 1) * 0x10000;
 }
 
+/* A busy TSS of 0x68 bytes, below 16M */
+#define TSS_DESC(base) (0x00008b0000000067ull | (base) % 0x1000000ull << 16)
+
 static void make_tables(struct vm *vm)
 {
 	static const uint64_t gdt[] = {
@@ -233,19 +236,15 @@ static void make_tables(struct vm *vm)
 		[SEL_CODE64 >> 3]	= 0x00af9b000000ffff,
 		[SEL_CODE16 >> 3]	= 0x00009b000000ffff,
 		[SEL_DATA16 >> 3]	= 0x000093000000ffff,
-		[SEL_TSS >> 3]		= 0x00008b0000000067 | (uint64_t)GUEST_TSS64 << 16,
+		[SEL_TSS >> 3]		= TSS_DESC(GUEST_TSS64),
 		[SEL_UCODE32 >> 3]	= 0x00cffb000000ffff,
 		[SEL_UDATA >> 3]	= 0x00cff3000000ffff,
 		[SEL_UCODE64 >> 3]	= 0x00affb000000ffff,
-		[SEL_TSS32 >> 3]	= 0x00008b0000000067 |
-					  (GUEST_TSS32 & 0xffffull) << 16 |
-					  (GUEST_TSS32 >> 16 & 0xffull) << 32,
+		[SEL_TSS32 >> 3]	= TSS_DESC(GUEST_TSS32),
 	};
 	int i;
 
 	memcpy(vm->mem + GUEST_GDT, gdt, sizeof(gdt));
-	set64(vm, GUEST_GDT + SEL_TSS, 0x00008b0000000067 |
-	      (GUEST_TSS64 & 0xffffull) << 16 | (GUEST_TSS64 >> 16 & 0xffull) << 32);
 	for (i = 0; i < 256; i++)
 		make_gate(vm, i);
 	for (i = 0; i < 16; i++) {
