@@ -8,7 +8,7 @@
  *                               so that <linux/kvm_host.h> is not needed
  *   emergency callback, SVM     none needed: the       registered while virtualization
  *                               kernel clears SVME     is on (one slot, see main.c)
- *   VERW before entry           VM_CLEAR_CPU_BUFFERS   CLEAR_CPU_BUFFERS or VM_…: svm/entry.S
+ *   UNTRAIN_RET in entry.S      UNTRAIN_RET, and IBPB  UNTRAIN_RET_VM
  *   syscore (suspend)           struct syscore_ops     struct syscore, since 6.12.x
  *   wait for a page, signals    only fatal ones end it any ends it: mem/fault.c
  */
@@ -26,6 +26,10 @@
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <linux/vtime.h>
+
+#ifdef CONFIG_PREEMPT_RT
+#error "PREEMPT_RT turns spinlocks into locks that sleep; a stay in the guest takes them with preemption off"
+#endif
 
 #define LUCID_KERNEL_6_12	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
 

@@ -65,6 +65,8 @@ struct lucid_events {
 	} exception;
 	struct {
 		bool injected;		/* to be injected on the next entry */
+		bool again;		/* its delivery was cut short */
+		bool overtaken;		/* by an exception: now it waits for IF */
 		bool soft;
 		u8 vector;
 	} interrupt;
@@ -103,7 +105,7 @@ struct lucid_vcpu {
 	 * backend's control block; regs[] has the former two as well. */
 	u64 regs[16];			/* KVM's and the manuals' order: rax rcx rdx rbx rsp … */
 	u64 cr0, cr4, efer, cr8;	/* as the guest sees them */
-	u64 dr[4], dr6_default;
+	u64 dr[4];
 	u64 apic_base;
 	struct lucid_events events;
 	bool events_armed;		/* something in @events is to be injected */

@@ -448,7 +448,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 				choose_tag(vcpu, this_cpu_ptr(&lucid_tlb_cpus),
 					   smp_processor_id(), &tag);
 				if (!lucid_hw_enter(vcpu)) {
-					r = -EIO;
+					r = LUCID_ENTRY_FAILED;
 					break;
 				}
 				lucid_tlb_commit(this_cpu_ptr(&lucid_tlb_cpus), &vcpu->tlb, &tag);
@@ -472,6 +472,8 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 		local_irq_enable();
 		lucid_fpu_leave(vcpu);
 	}
+	if (r == LUCID_ENTRY_FAILED)
+		lucid_hw_entry_failed(vcpu);
 	b->exit_code = lucid_hw_exit_code(vcpu);
 	return r > 0 ? -EIO : r;
 }

@@ -89,7 +89,6 @@ static const struct { u32 cap; int value; } lucid_caps[] = {
 	{ KVM_CAP_USER_MEMORY, 1 },
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
-	{ KVM_CAP_NR_VCPUS, LUCID_MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPUS, LUCID_MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPU_ID, LUCID_MAX_VCPU_ID },
 	{ KVM_CAP_NR_MEMSLOTS, LUCID_MAX_SLOTS },
@@ -126,6 +125,8 @@ int lucid_check_extension(struct lucid_vm *vm, unsigned long cap)
 	unsigned int i;
 
 	switch (cap) {
+	case KVM_CAP_NR_VCPUS:	/* recommended, not the limit */
+		return min_t(unsigned int, num_online_cpus(), LUCID_MAX_VCPUS);
 	case KVM_CAP_XCRS:
 		return lucid_fpu_host_xcr0() ? 1 : 0;
 	case KVM_CAP_XSAVE2:

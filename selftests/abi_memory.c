@@ -321,9 +321,13 @@ TEST(run_before_memory)
 		EXPECT_EQ(0, r);
 		EXPECT_EQ(KVM_EXIT_INTERNAL_ERROR, c->run->exit_reason)
 			TH_LOG("%d: exit reason %u", i, c->run->exit_reason);
-		EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, c->run->internal.suberror);
+		/* then there is no IDT for the #UD that comes of it, either */
+		EXPECT_TRUE(c->run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ||
+			    (i && c->run->internal.suberror == KVM_INTERNAL_ERROR_DELIVERY_EV))
+			TH_LOG("%d: suberror %u", i, c->run->internal.suberror);
 	}
 	/* memory comes later: it goes on as if nothing had been */
+	vcpu_set_events(c, (struct kvm_vcpu_events){ 0 });
 	p[PAGE + 0x100] = 0xf4;	/* hlt */
 	ASSERT_EQ(0, vm_slot(vm, 1, 0, 0, PAGE, p + PAGE));
 	g = vcpu_regs(c);

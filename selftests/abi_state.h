@@ -25,6 +25,39 @@ static inline long now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The number after @key in a file of /proc or /sys, -1 if it is not there */
+static inline long proc_value(const char *file, const char *key)
+{
+	FILE *f = fopen(file, "r");
+	char line[256];
+	long v = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			v = atol(line + strlen(key));
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/*
+ * Kilobytes that the kernel holds for itself: slab, per-CPU memory, and pages
+ * that nothing in /proc/meminfo accounts for (get_free_pages, vmalloc).
+ */
+static inline long kernel_memory(void)
+{
+	static const char *const others[] = {
+		"MemFree:", "Buffers:", "Cached:", "AnonPages:", "PageTables:",
+		"KernelStack:", "SReclaimable:",
+	};
+	long v = proc_value("/proc/meminfo", "MemTotal:");
+	int i;
+
+	for (i = 0; i < 7; i++)
+		v -= proc_value("/proc/meminfo", others[i]);
+	return v;
+}
+
 /* xorshift64*: good enough, and the same numbers on each run of the same seed */
 static inline uint64_t rnd(uint64_t *seed)
 {

@@ -39,6 +39,7 @@ int lucid_mmio(struct lucid_vcpu *vcpu);
 int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa);
 int lucid_pio_complete(struct lucid_vcpu *vcpu, enum lucid_complete complete);
 int lucid_io_complete(struct lucid_vcpu *vcpu);
+int lucid_emulation_exit(struct lucid_vcpu *vcpu, const struct lucid_insn *insn);
 int lucid_emulation_failed(struct lucid_vcpu *vcpu);
 
 #endif

@@ -9,6 +9,32 @@
 #include "../x86/decode.h"
 
 /**
+ * lucid_emulation_exit - tell userspace that something cannot be done
+ * @vcpu: the vCPU
+ * @insn: the instruction, or NULL
+ *
+ * The guest gets #UD should it be run again, as with KVM.
+ */
+int lucid_emulation_exit(struct lucid_vcpu *vcpu, const struct lucid_insn *insn)
+{
+	struct kvm_run *run = vcpu->run;
+
+	lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.ndata = 1;
+	if (insn) {
+		run->emulation_failure.ndata = 1 + 1 + DIV_ROUND_UP(sizeof(insn->bytes), 8);
+		run->emulation_failure.flags =
+			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = insn->len;
+		memcpy(run->emulation_failure.insn_bytes, insn->bytes, insn->len);
+	}
+	return LUCID_TO_USER;
+}
+
+/**
  * lucid_emulation_failed - an instruction that is not known here
  * @vcpu: the vCPU; vcpu->io.emul.insn is the instruction, if it was decoded
  *
@@ -17,24 +43,11 @@
 int lucid_emulation_failed(struct lucid_vcpu *vcpu)
 {
 	const struct lucid_insn *insn = &vcpu->io.emul.insn;
-	struct kvm_run *run = vcpu->run;
 
+	if (!lucid_hw_get_cpl(vcpu))
+		return lucid_emulation_exit(vcpu, insn->len ? insn : NULL);
 	lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
-	if (lucid_hw_get_cpl(vcpu))
-		return LUCID_REENTER;
-
-	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-	run->emulation_failure.ndata = 1;
-	if (insn->len) {
-		run->emulation_failure.ndata = 1 + 1 + DIV_ROUND_UP(sizeof(insn->bytes), 8);
-		run->emulation_failure.flags =
-			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
-		run->emulation_failure.insn_size = insn->len;
-		memcpy(run->emulation_failure.insn_bytes, insn->bytes, insn->len);
-	}
-	return LUCID_TO_USER;
+	return LUCID_REENTER;
 }
 
 static int mmio_exit(struct lucid_vcpu *vcpu, const struct lucid_emul_frag *frag, bool write)
@@ -48,6 +61,7 @@ static int mmio_exit(struct lucid_vcpu *vcpu, const struct lucid_emul_frag *frag
 	memset(run->mmio.data, 0, sizeof(run->mmio.data));
 	if (write)
 		memcpy(run->mmio.data, frag->data, frag->len);
+	vcpu->io.rip = lucid_linear_rip(vcpu);
 	vcpu->io.complete = write ? LUCID_COMPLETE_MMIO_WRITE : LUCID_COMPLETE_MMIO_READ;
 	return LUCID_TO_USER;
 }
@@ -128,6 +142,10 @@ int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
 /* Userspace has answered a piece. */
 static int mmio_answered(struct lucid_vcpu *vcpu)
 {
+	/* Userspace may have set registers meanwhile: they hold. */
+	if (lucid_linear_rip(vcpu) != vcpu->io.rip)
+		return LUCID_REENTER;
+	memcpy(vcpu->io.emul.regs, vcpu->regs, sizeof(vcpu->regs));
 	lucid_emul_mmio_answer(&vcpu->io.emul, vcpu->run->mmio.data);
 	lucid_emul_outside(vcpu);
 	return mmio_run(vcpu);

@@ -165,16 +165,17 @@ int lucid_pio_complete(struct lucid_vcpu *vcpu, enum lucid_complete complete)
 	u32 value = 0;
 	int r;
 
+	/* Userspace may have set other registers meanwhile: then it knows better. */
+	if (lucid_linear_rip(vcpu) != io->rip)
+		return LUCID_REENTER;
 	if (complete == LUCID_COMPLETE_STRING_IN) {
+		memcpy(io->emul.regs, vcpu->regs, sizeof(vcpu->regs));
 		r = lucid_linear_copy(vcpu, io->linear, vcpu->pio_data, io->count * io->size, true);
 		if (r != LUCID_EMUL_OK)
 			return lucid_emul_fault(vcpu, r);
 		string_advance(vcpu, LUCID_RDI, io->count, io->rep);
 		return LUCID_REENTER;
 	}
-	/* Userspace may have set other registers meanwhile: then it knows better. */
-	if (lucid_linear_rip(vcpu) != io->rip)
-		return LUCID_REENTER;
 	if (complete == LUCID_COMPLETE_PIO_IN) {
 		memcpy(&value, vcpu->pio_data, io->size);
 		/* A 32-bit result clears the upper half, smaller ones leave the rest. */

@@ -40,6 +40,16 @@ static bool is_ram(const struct lucid_slots *slots, u64 gpa, unsigned int len, b
 	return true;
 }
 
+/* A table entry of the guest's is read whole, whoever changes it meanwhile. */
+static int read_user(void *buf, void __user *p, unsigned int n)
+{
+	if (n == 8 && IS_ALIGNED((unsigned long)p, 8))
+		return get_user(*(u64 *)buf, (u64 __user *)p);
+	if (n == 4 && IS_ALIGNED((unsigned long)p, 4))
+		return get_user(*(u32 *)buf, (u32 __user *)p);
+	return copy_from_user(buf, p, n) ? -EFAULT : 0;
+}
+
 static int access_ram(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len, bool write)
 {
 	const struct lucid_slots *slots;
@@ -57,8 +67,10 @@ static int access_ram(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len,
 		void __user *p = (void __user *)gpa_hva(slots, gpa, write);
 
 		n = left_in_page(gpa, len);
-		if (write ? copy_to_user(p, buf, n) : copy_from_user(buf, p, n))
-			r = -EFAULT;
+		if (write)
+			r = copy_to_user(p, buf, n) ? -EFAULT : 0;
+		else
+			r = read_user(buf, p, n);
 	}
 	srcu_read_unlock(&vm->mem.srcu, idx);
 	return r;
@@ -130,30 +142,4 @@ int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned i
 		r = __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
 	srcu_read_unlock(&vm->mem.srcu, idx);
 	return r;
-}
-
-/**
- * lucid_mem_peek - read guest memory right after an exit
- * @vm: the VM
- * @gpa: from where; may cross pages
- * @buf: to where
- * @len: bytes
- *
- * Context: as lucid_mem_peek_ptr().
- * Return: 0, or -EAGAIN if any byte is not in the nested tables: the caller
- * comes again with lucid_mem_read() where it may sleep.
- */
-int lucid_mem_peek(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len)
-{
-	unsigned int n;
-
-	for (; len; gpa += n, buf += n, len -= n) {
-		const void *p = lucid_mem_peek_ptr(&vm->mem, gpa);
-
-		if (!p)
-			return -EAGAIN;
-		n = left_in_page(gpa, len);
-		memcpy(buf, p, n);
-	}
-	return 0;
 }

@@ -44,7 +44,7 @@ struct fault {
  * May a page be mapped without a reference?  Yes for anonymous memory and for
  * pages of files.  No for device memory, for pages that a driver has inserted
  * by hand, and for memory that has no place in the kernel's direct map (where
- * lucid_mem_peek() reads): secretmem sets its mapping unevictable.
+ * lucid_mem_peek_ptr() reads): secretmem sets its mapping unevictable.
  */
 static bool page_is_plain(u64 pfn)
 {

@@ -100,7 +100,6 @@ extern struct lucid_pt_format lucid_pt;
 /* Access bits of a fault, of walks, of emulated accesses. */
 #define LUCID_ACCESS_WRITE	(1u << 0)
 #define LUCID_ACCESS_EXEC	(1u << 1)
-#define LUCID_ACCESS_USER	(1u << 2)	/* guest walks only */
 
 /* Answers of lucid_mem_fault() that are no errno. */
 #define LUCID_FAULT_MAPPED	0	/* go on */
@@ -133,7 +132,6 @@ int lucid_mem_fault(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gpa,
 int lucid_mem_read(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len);
 int lucid_mem_write(struct lucid_vm *vm, u64 gpa, const void *buf, unsigned int len);
 int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned int len);
-int lucid_mem_peek(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len);
 
 /**
  * lucid_mem_peek_ptr - where the host has the guest's byte, without any lock

@@ -248,7 +248,9 @@ static int svm_wbinvd(struct lucid_vcpu *vcpu, bool atomic)
 {
 	int r = svm_skip(vcpu, LUCID_I_WBINVD, atomic);
 
-	return r == LUCID_REENTER_IRQ ? svm_skip(vcpu, LUCID_I_INVD, atomic) : r;
+	if (r == LUCID_REENTER_IRQ && !vcpu->events.exception.pending)
+		r = svm_skip(vcpu, LUCID_I_INVD, atomic);
+	return r;
 }
 
 static int svm_hlt(struct lucid_vcpu *vcpu, bool atomic)
@@ -383,6 +385,12 @@ static int svm_nested_fault(struct lucid_vcpu *vcpu, bool atomic)
 		vcpu->stats.nested_faults++;
 		return LUCID_REENTER;
 	}
+	/*
+	 * An event could not be delivered: the IDT, the stack or the TSS is no
+	 * RAM.  The instruction at RIP has nothing to do with it.
+	 */
+	if (r == LUCID_FAULT_MMIO && (control->exit_int_info & SVM_EVENT_VALID))
+		return atomic ? LUCID_SLOW : lucid_emulation_exit(vcpu, NULL);
 	if (r == LUCID_FAULT_MMIO)
 		return atomic ? LUCID_MMIO : lucid_mmio(vcpu);
 	if (r == -EAGAIN)

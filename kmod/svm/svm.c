@@ -16,8 +16,9 @@
  *                                                hw_breakpoint_restore() if in use
  *   DR0-3                                      the same; loaded only while the guest
  *                                                has a breakpoint on, or uses them
- *   DR6, CR2                                   nobody: the host reads them only right
- *                                                after its own #DB or #PF
+ *   DR6                                        lucid_hw_unload()
+ *   CR2                                        nobody: the host reads it only right
+ *                                                after its own #PF
  *   XCR0, XSS                                  lucid_hw_enter(), around VMRUN
  *   TSC_AUX                                    lucid_hw_unload(), before anyone can
  *                                                reach user mode
@@ -370,6 +371,13 @@ void svm_dr_direct(struct lucid_vcpu *vcpu, bool direct)
 /* Context: interrupts off, on the CPU of lucid_hw_load(). */
 void lucid_hw_unload(struct lucid_vcpu *vcpu)
 {
+	const struct vmcb_save *save = &vcpu->hw->vmcb->save;
+
+	/* A task switch sets TS, without an exit. */
+	vcpu->cr0 = (vcpu->cr0 & ~(u64)X86_CR0_TS) | (save->cr0 & X86_CR0_TS);
+	/* No CPU clears DR6: the host's next #DB would find the guest's bits in it. */
+	if (unlikely(save->dr6 != DR6_RESERVED))
+		set_debugreg(DR6_RESERVED, 6);
 	if (unlikely(vcpu->hw->dr_direct))
 		svm_dr_direct(vcpu, false);
 	if (unlikely(vcpu->hw->tsc_aux_loaded))
@@ -412,7 +420,7 @@ static void svm_requeue(struct lucid_vcpu *vcpu, u32 info, u32 error)
 
 	switch (info & SVM_EVENT_TYPE) {
 	case SVM_EVENT_INTR:
-		ev->interrupt.injected = true;
+		ev->interrupt.injected = ev->interrupt.again = true;
 		ev->interrupt.soft = false;
 		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
 		break;
@@ -433,7 +441,7 @@ static void svm_requeue(struct lucid_vcpu *vcpu, u32 info, u32 error)
 		/* INT n runs again, unless it was not an instruction but ours. */
 		if ((vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT)
 			return;
-		ev->interrupt.injected = true;
+		ev->interrupt.injected = ev->interrupt.again = true;
 		ev->interrupt.soft = true;
 		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
 		break;
@@ -453,7 +461,7 @@ static void svm_event_done(struct lucid_vcpu *vcpu, u32 info)
 		ev->nmi.injected = false;
 		break;
 	default:
-		ev->interrupt.injected = false;
+		ev->interrupt.injected = ev->interrupt.again = ev->interrupt.overtaken = false;
 	}
 }
 
@@ -518,6 +526,9 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
 		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
 		vmcb->control.clean = 0;
+		vmcb->control.event_inj = 0;
+		hw->injecting = 0;
+		vcpu->events_armed = true;
 		return false;
 	}
 	if (unlikely(vcpu->fpu.xcr0_moved)) {
@@ -623,22 +634,30 @@ static void svm_nmi_window(struct lucid_vcpu *vcpu)
 bool lucid_hw_inject(struct lucid_vcpu *vcpu)
 {
 	struct lucid_events *ev = &vcpu->events;
-	bool more = false;
+	bool took_interrupt = false, hold;
 
-	/* An exception met in delivering the others goes first: they are kept. */
+	/*
+	 * An exception goes before an interrupt that userspace has queued; that
+	 * one must then wait until the handler lets interrupts in.
+	 */
 	if (ev->exception.pending && !ev->exception.injected) {
+		ev->interrupt.overtaken = ev->interrupt.injected;
 		ev->exception.pending = false;
 		ev->exception.injected = true;
 	}
+	hold = ev->interrupt.overtaken &&
+	       (!(vcpu->hw->vmcb->save.rflags & X86_EFLAGS_IF) || lucid_hw_get_shadow(vcpu));
+
 	if (ev->exception.injected) {
 		svm_put_event(vcpu, SVM_EVENT_EXCEPTION | ev->exception.vector |
 			      (ev->exception.has_error ? SVM_EVENT_HAS_ERROR : 0),
 			      ev->exception.error);
 	} else if (ev->nmi.injected) {
 		svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
-	} else if (ev->interrupt.injected) {
+	} else if (ev->interrupt.injected && !hold) {
 		svm_put_event(vcpu, (ev->interrupt.soft ? SVM_EVENT_SOFT : SVM_EVENT_INTR) |
 			      ev->interrupt.vector, 0);
+		took_interrupt = true;
 	} else if (ev->nmi.pending) {
 		if (lucid_hw_nmi_allowed(vcpu)) {
 			ev->nmi.pending--;
@@ -648,16 +667,13 @@ bool lucid_hw_inject(struct lucid_vcpu *vcpu)
 			svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
 		}
 	}
-	if (ev->nmi.pending) {
+	if (ev->nmi.pending)
 		svm_nmi_window(vcpu);
-		more = true;
-	}
-	more |= ev->exception.pending;
-	more |= ev->nmi.injected && (vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_NMI;
-	more |= ev->interrupt.injected &&
-		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_INTR &&
-		(vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT;
-	return more;
+	if (ev->interrupt.injected && hold)
+		lucid_hw_interrupt_window(vcpu, true);
+	return ev->nmi.pending || ev->exception.pending ||
+	       (ev->nmi.injected && (vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_NMI) ||
+	       (ev->interrupt.injected && !took_interrupt);
 }
 
 /** lucid_hw_nmi_allowed - could the guest take an NMI at this very instruction? */

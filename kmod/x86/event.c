@@ -50,6 +50,13 @@ void lucid_queue_exception(struct lucid_vcpu *vcpu, u8 vector, s64 error)
 		}
 		/* Else the second is delivered; the first one's instruction runs again. */
 	}
+	/*
+	 * An interrupt or NMI in whose delivery this happened is over: it was
+	 * acknowledged, the exception's handler returns to what it interrupted.
+	 */
+	if (ev->interrupt.again)
+		ev->interrupt.injected = ev->interrupt.again = false;
+	ev->nmi.injected = false;
 	ev->exception.injected = false;
 	ev->exception.pending = true;
 	ev->exception.vector = vector;

@@ -4,7 +4,7 @@
  * exit, and what the emulator reads and writes.
  *
  * Two ways lead to guest memory.  With interrupts off, in a stay, through the
- * nested tables (lucid_mem_peek): the guest has just executed from there, so
+ * nested tables (lucid_mem_peek_ptr): the guest has just executed from there, so
  * its code and its page tables are nearly always mapped.  Outside, through the
  * process's memory (lucid_mem_read), which may fault and sleep.
  */
@@ -19,9 +19,12 @@
 static int walk_peek(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
 {
 	struct lucid_vcpu *vcpu = w->ctx;
+	const void *pte = lucid_mem_peek_ptr(&vcpu->vm->mem, gpa);
 
-	*val = 0;
-	return lucid_mem_peek(vcpu->vm, gpa, val, size);
+	if (!pte)
+		return -EAGAIN;
+	*val = size == 8 ? READ_ONCE(*(const u64 *)pte) : READ_ONCE(*(const u32 *)pte);
+	return 0;
 }
 
 static int walk_read(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
@@ -242,10 +245,12 @@ int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atom
 	 * It goes on in the next page, which is not there for us: outside it can
 	 * be had, and what cannot even then is not what the CPU had executed.
 	 */
-	if (r == -LUCID_INSN_MORE && atomic)
+	if (atomic)
 		return LUCID_SLOW;
-	/* The CPU executed something here; another vCPU has changed it since. */
-	return LUCID_REENTER_IRQ;
+	if (r == -LUCID_INSN_MORE)
+		return LUCID_REENTER_IRQ;
+	/* Unknown to us, or changed since by another vCPU: not to be done here. */
+	return -EFAULT;
 }
 
 /* Instructions without operands that the CPU may intercept: their opcodes. */
