@@ -6,8 +6,8 @@
  *   --------------------------  ---------------------  ---------------------------
  *   guest_state_enter_irqoff    spelled out below from the primitives it is made of,
  *                               so that <linux/kvm_host.h> is not needed
- *   emergency callback, SVM     none needed: the       registered while virtualization
- *                               kernel clears SVME     is on (one slot, see main.c)
+ *   crash, SVM                  the kernel clears      SVME stays set: see main.c
+ *                               SVME
  *   UNTRAIN_RET in entry.S      UNTRAIN_RET, and IBPB  UNTRAIN_RET_VM
  *   syscore (suspend)           struct syscore_ops     struct syscore, since 6.12.x
  *   wait for a page, signals    only fatal ones end it any ends it: mem/fault.c

@@ -174,7 +174,6 @@ void lucid_hw_unsetup(void);
 /* This CPU, interrupts off.  enable: -EBUSY when somebody else holds it. */
 int lucid_hw_cpu_enable(void);
 void lucid_hw_cpu_disable(void);
-void lucid_hw_cpu_emergency(void);	/* a crash: NMI, nothing may be waited for */
 
 int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu);
 void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu);

@@ -9,7 +9,11 @@
  *   CPU comes, goes      the hotplug callbacks, on that CPU
  *   suspend, resume      syscore, on the last CPU (the others went by hotplug)
  *   reboot, kexec        the reboot notifier: all CPUs
- *   crash                the kernel's emergency callback, in NMI context
+ *   crash                6.1: the kernel clears EFER.SVME itself.  6.12: it does not,
+ *                        and its one slot for a callback is not taken: KVM, loaded
+ *                        beside us, would WARN instead of failing with -EBUSY.  SVM
+ *                        left on does not hold back INIT or the crash kernel (GIF is
+ *                        1 outside of entry.S); VMX would, and needs the slot.
  *
  * Each is one check-and-set of the per-CPU flag with interrupts off.  Entry
  * checks the same flag with interrupts off, so a CPU whose virtualization was
@@ -23,7 +27,6 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
-#include <asm/reboot.h>
 
 #include "device.h"
 #include "lucid.h"
@@ -76,26 +79,6 @@ static void cpu_disable_ipi(void *unused)
 	cpu_disable();
 }
 
-/* A crash: NMI context, any lock may be held, the CPU will not run a guest again. */
-static void __maybe_unused emergency_disable(void)
-{
-	if (!this_cpu_read(lucid_cpu_enabled))
-		return;
-	this_cpu_write(lucid_cpu_enabled, false);
-	lucid_hw_cpu_emergency();
-}
-
-static void emergency_register(bool on)
-{
-#if LUCID_KERNEL_6_12
-	if (on)
-		cpu_emergency_register_virt_callback(emergency_disable);
-	else
-		cpu_emergency_unregister_virt_callback(emergency_disable);
-#endif
-	/* 6.1: the kernel's crash path clears EFER.SVME itself. */
-}
-
 /**
  * lucid_hw_get - one more VM: virtualization on everywhere
  *
@@ -115,13 +98,10 @@ int lucid_hw_get(void)
 		cpus_read_lock();
 		on_each_cpu(cpu_enable_ipi, &failed, 1);
 		r = atomic_read(&failed);
-		if (r) {
+		if (r)
 			on_each_cpu(cpu_disable_ipi, NULL, 1);
-		} else {
-			/* The one slot is free: who had it would have had SVM on. */
-			emergency_register(true);
+		else
 			lucid_hw_on = true;
-		}
 		cpus_read_unlock();
 	}
 	if (!r)
@@ -138,7 +118,6 @@ void lucid_hw_put(void)
 		cpus_read_lock();
 		lucid_hw_on = false;
 		on_each_cpu(cpu_disable_ipi, NULL, 1);
-		emergency_register(false);
 		cpus_read_unlock();
 	}
 	mutex_unlock(&lucid_hw_lock);

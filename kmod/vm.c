@@ -23,9 +23,10 @@ static void lucid_vm_destroy(struct lucid_vm *vm)
 {
 	unsigned int i;
 
+	/* First what looks at the vCPUs: notifiers flush those in the guest. */
+	lucid_mem_destroy(vm);
 	for (i = 0; i < vm->nr_vcpus; i++)
 		lucid_vcpu_destroy(vm->vcpus[i]);
-	lucid_mem_destroy(vm);
 	lucid_hw_put();
 	kvfree(vm);
 }

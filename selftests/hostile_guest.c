@@ -67,7 +67,7 @@ FIXTURE_TEARDOWN(host)
 			continue;
 		from = now_ms();
 		nanosleep(&t, NULL);
-		EXPECT_GT(1000, now_ms() - from);
+		EXPECT_GT(20000, now_ms() - from);	/* not: in time; but: at all */
 		if (self->xcr0)
 			EXPECT_EQ(self->xcr0, xgetbv(0));
 	}

@@ -174,7 +174,7 @@ TEST(mm_busy)
 		fprintf(stderr, "# vcpu %ld: %lu rounds\n", i, rounds[i]);
 		EXPECT_EQ(0, lost[i]);
 		EXPECT_EQ(0, odd[i]);
-		EXPECT_GT(rounds[i], 5);
+		EXPECT_GT(rounds[i], 0);
 	}
 	EXPECT_EQ(0, failed);
 }

@@ -326,7 +326,7 @@ TEST_F(module, alias_kvm_is_refused_beside_kvm)
 TEST_F(module, one_hypervisor_at_a_time)
 {
 	pid_t pid;
-	int i;
+	int i, r;
 
 	NEEDS_LUCID;
 	if (loaded("kvm") || kvm_load() || access("/dev/kvm", F_OK))
@@ -345,7 +345,8 @@ TEST_F(module, one_hypervisor_at_a_time)
 
 		pid = hold("/dev/lucid");
 		ASSERT_NE(0, pid);
-		EXPECT_EQ(-EBUSY, make_vm("/dev/kvm"));
+		r = make_vm("/dev/kvm");
+		EXPECT_TRUE(r == -EBUSY || r == -EIO) TH_LOG("%d", r);	/* 6.12 says EIO */
 		EXPECT_EQ(0, make_vm("/dev/lucid"));
 		let_go(pid);
 		usleep(100000);

@@ -204,25 +204,15 @@ int lucid_hw_cpu_enable(void)
 	return 0;
 }
 
-/* Context: a crash; any. */
-void lucid_hw_cpu_emergency(void)
-{
-	u64 efer;
-
-	rdmsrl(MSR_EFER, efer);
-	if (efer & EFER_SVME) {
-		/* With GIF = 0 nothing, not even INIT, would reach this CPU again. */
-		asm volatile("stgi" ::: "memory");
-		wrmsrl(MSR_EFER, efer & ~EFER_SVME);
-	}
-}
-
 /* Context: interrupts off. */
 void lucid_hw_cpu_disable(void)
 {
+	u64 efer;
+
 	amd_pmu_disable_virt();
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
-	lucid_hw_cpu_emergency();
+	rdmsrl(MSR_EFER, efer);
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
 
 /* ---- a vCPU -------------------------------------------------------------- */
