@@ -58,10 +58,15 @@ static void *kicker(void *arg)
 	int i;
 
 	for (i = 0; i < k->times; i++) {
+		int before = caught;
+
 		from = *k->progress;
 		while (*k->progress == from)
 			usleep(1000);
 		pthread_kill(k->who, k->sig);
+		/* else the next one could be merged with it */
+		while (caught == before)
+			usleep(1000);
 	}
 	return NULL;
 }
