@@ -514,7 +514,6 @@ static void derive(struct lucid_cpuid *c)
 	const struct kvm_cpuid_entry2 *leaf1 = c->leaf1 ?: &none;
 	const struct kvm_cpuid_entry2 *leaf7 = lookup(c, 7, 0) ?: &none;
 	const struct kvm_cpuid_entry2 *leaf_d0 = c->leaf_d0 ?: &none;
-	const struct kvm_cpuid_entry2 *leaf_d1 = c->leaf_d1 ?: &none;
 	const struct kvm_cpuid_entry2 *ext0 = lookup(c, 0x80000000, 0) ?: &none;
 	const struct kvm_cpuid_entry2 *ext1 = lookup(c, 0x80000001, 0) ?: &none;
 	const struct kvm_cpuid_entry2 *ext8 = lookup(c, 0x80000008, 0);
@@ -527,33 +526,18 @@ static void derive(struct lucid_cpuid *c)
 	if (ext0->eax >= 0x80000008 && ext8)
 		c->maxphyaddr = min_t(u32, ext8->eax & 0xff, 52);
 
-	c->has_mwait = leaf1->ecx & B(MWAIT);
-	c->has_pcid = leaf1->ecx & B(PCID);
 	c->has_x2apic = leaf1->ecx & B(X2APIC);
-	c->has_xsave = leaf1->ecx & B(XSAVE);
-	c->has_apic = leaf1->edx & B(APIC);
-	c->has_mce = leaf1->edx & B(MCE);
-	c->has_mtrr = leaf1->edx & B(MTRR);
-	c->has_pat = leaf1->edx & B(PAT);
 
-	c->has_fsgsbase = leaf7->ebx & B(FSGSBASE);
 	c->has_invpcid = leaf7->ebx & B(INVPCID);
-	c->has_smap = leaf7->ebx & B(SMAP);
-	c->has_smep = leaf7->ebx & B(SMEP);
 	c->has_tsc_adjust = leaf7->ebx & B(TSC_ADJUST);
-	c->has_la57 = leaf7->ecx & B(LA57);
 	c->has_rdpid = leaf7->ecx & B(RDPID);
-	c->has_umip = leaf7->ecx & B(UMIP);
 
-	c->has_xsaves = leaf_d1->eax & B(XSAVES);
 
-	c->has_svm = ext1->ecx & B(SVM);
 	c->has_ffxsr = ext1->edx & B(FXSR_OPT);
 	c->has_gbpages = ext1->edx & B(GBPAGES);
 	c->has_long_mode = ext1->edx & B(LM);
 	c->has_nx = ext1->edx & B(NX);
 	c->has_rdtscp = ext1->edx & B(RDTSCP);
-	c->has_syscall = ext1->edx & B(SYSCALL);
 
 	c->xcr0_allowed = ((u64)leaf_d0->edx << 32 | leaf_d0->eax) & lucid_fpu_guest_xcr0_mask();
 	c->cr4_reserved = offer.cr4_reserved | cr4_reserved(c->entries, c->nr);
@@ -604,16 +588,14 @@ static int set_entries(struct lucid_vcpu *vcpu, struct kvm_cpuid_entry2 *entries
 	struct lucid_cpuid *c = &vcpu->cpuid;
 	struct kvm_cpuid_entry2 *e;
 	u32 bits;
-	bool apic;
 
 	e = find(entries, nr, 0x80000008, 0);
 	bits = e ? (e->eax >> 8) & 0xff : 0;
 	if (bits != 0 && bits != 48 && bits != 57)
 		goto refuse;
 
-	e = find(entries, nr, 1, 0);
-	apic = e && (e->edx & B(APIC));
-	write_runtime_bits(vcpu, e, find(entries, nr, 0xd, 0), find(entries, nr, 0xd, 1));
+	write_runtime_bits(vcpu, find(entries, nr, 1, 0), find(entries, nr, 0xd, 0),
+			   find(entries, nr, 0xd, 1));
 
 	/*
 	 * Much of what was done for the guest rests on its CPUID, so it stays as
@@ -632,7 +614,6 @@ static int set_entries(struct lucid_vcpu *vcpu, struct kvm_cpuid_entry2 *entries
 	c->nr = nr;
 	build_lookup(c);
 	derive(c);
-	c->has_apic = apic;	/* as the caller set it, APIC_BASE aside */
 	lucid_hw_cpuid_changed(vcpu);
 	return 0;
 

@@ -47,10 +47,8 @@ struct lucid_cpuid {
 	/* Worked out of them by lucid_cpuid_set(), for quick use. */
 	u8 maxphyaddr;
 	bool is_intel, is_amd;		/* by vendor string; Hygon counts as AMD */
-	bool has_long_mode, has_nx, has_syscall, has_ffxsr, has_gbpages;
-	bool has_rdtscp, has_rdpid, has_xsave, has_xsaves, has_apic, has_mwait, has_svm;
-	bool has_tsc_adjust, has_x2apic, has_smap, has_smep, has_pat, has_mce, has_mtrr;
-	bool has_la57, has_umip, has_fsgsbase, has_pcid, has_invpcid;
+	bool has_long_mode, has_nx, has_ffxsr, has_gbpages;
+	bool has_rdtscp, has_rdpid, has_invpcid, has_tsc_adjust, has_x2apic;
 	u64 cr4_reserved;	/* bits of CR4 that raise #GP for this guest */
 	u64 xcr0_allowed;	/* bits that XSETBV may set; 0 without XSAVE */
 };
