@@ -99,6 +99,8 @@ static bool documented(struct vcpu *c, int r)
 	case -EFAULT:
 	case -EAGAIN:
 		return true;
+	case -EIO:		/* KVM 6.12: something it had not thought of */
+		return dev_is_kvm();
 	case 0:
 		break;
 	default:
@@ -195,6 +197,8 @@ static struct vcpu *another(struct vcpu *c)
 	if (c) {
 		vcpu_destroy(c);
 		vm_destroy(vm);
+	} else {
+		keep_a_vm();
 	}
 	return vcpu_create(vm_create(), 0);
 }
@@ -259,6 +263,10 @@ TEST_F(one, refused_or_taken_and_then_run)
 		vcpu_state_get(c, &before);
 		r = run_ticked(c);
 		ASSERT_TRUE(documented(c, r)) TH_LOG("KVM_RUN: %d, exit reason %u", r, c->run->exit_reason);
+		if (r == -EIO) {	/* that was the end of KVM's VM */
+			c = another(c);
+			continue;
+		}
 		vcpu_state_get(c, &after);	/* can be read, whatever it is */
 		/*
 		 * A failed entry leaves the registers alone. (QEMU's CPU puts
@@ -309,6 +317,10 @@ TEST(all_together)
 			r = run_ticked(c);
 			ASSERT_TRUE(documented(c, r))
 				TH_LOG("KVM_RUN: %d, exit reason %u", r, c->run->exit_reason);
+			if (r == -EIO) {
+				c = another(c);
+				continue;
+			}
 		}
 		if (rnd(&seed) % 16 == 0) {
 			struct kvm_interrupt irq = { nasty() & 0x1ff };
@@ -336,6 +348,7 @@ TEST(cpuid_of_another_planet)
 	long end = end_of(1);
 	int n, r;
 
+	keep_a_vm();
 	for (n = 0; now_ms() < end; n++) {
 		struct vm *vm = vm_create();
 		struct vcpu *c = vcpu_create_bare(vm, 0);
@@ -354,7 +367,7 @@ TEST(cpuid_of_another_planet)
 		r = eioctl(c->fd, KVM_SET_CPUID2, p);
 		ASSERT_TRUE(r == 0 || r == -EINVAL) TH_LOG("%d", r);
 		/* the guest asks in its loop */
-		r = 0;
+		r = -EINVAL;
 		{
 			struct kvm_sregs s = vcpu_sregs(c);
 			struct kvm_regs g = { .rip = (uintptr_t)busy, .rsp = GUEST_STACKS + 0x8000,
@@ -371,7 +384,8 @@ TEST(cpuid_of_another_planet)
 				r = run_ticked(c);
 			}
 		}
-		ASSERT_TRUE(documented(c, r)) TH_LOG("KVM_RUN: %d", r);
+		ASSERT_TRUE(documented(c, r))
+			TH_LOG("KVM_RUN: %d, exit reason %u", r, c->run->exit_reason);
 		vcpu_destroy(c);
 		vm_destroy(vm);
 	}

@@ -449,12 +449,13 @@ TEST_F(all, sync_regs_bits)
 	static const uint64_t bad[] = { 8, 16, BIT(31), BIT(32), BIT(63) };
 	int i;
 
-	for (i = 0; i < 5; i++) {
+	/* KVM 6.12 looks at 32 of the 64 bits */
+	for (i = 0; i < (dev_is_kvm() ? 3 : 5); i++) {
 		self->c->run->kvm_valid_regs = bad[i];
-		EXPECT_EQ(-EINVAL, vcpu_run(self->c));
+		EXPECT_EQ(-EINVAL, vcpu_run(self->c)) TH_LOG("%#lx", (unsigned long)bad[i]);
 		self->c->run->kvm_valid_regs = 0;
 		self->c->run->kvm_dirty_regs = bad[i];
-		EXPECT_EQ(-EINVAL, vcpu_run(self->c));
+		EXPECT_EQ(-EINVAL, vcpu_run(self->c)) TH_LOG("%#lx", (unsigned long)bad[i]);
 		self->c->run->kvm_dirty_regs = 0;
 	}
 }

@@ -233,6 +233,7 @@ TEST(killed_at_random)
 	long end = now_ms() + 1000 * test_seconds(3), began;
 	int n = 0, st;
 
+	keep_a_vm();
 	while (now_ms() < end) {
 		pid_t pid = fork();
 

@@ -29,7 +29,7 @@ static void set_ldt(unsigned int limit)
 	struct user_desc d = { .limit = limit, .seg_32bit = 1, .useable = 1 };
 
 	if (syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)))
-		perror("modify_ldt");
+		_exit(KSFT_SKIP);	/* a kernel without */
 }
 
 /* The limit that the CPU finds in the LDT that it has loaded. */

@@ -189,28 +189,38 @@ FIXTURE_VARIANT_ADD(beside, hypercalls) { only_hypercalls };
 FIXTURE_VARIANT_ADD(beside, rdmsr) { only_rdmsr };
 FIXTURE_VARIANT_ADD(beside, faults) { only_faults };
 
+static bool punctual(const struct watch *with, const struct watch *alone)
+{
+	return with->wakeups >= alone->wakeups / 2 &&
+	       with->worst_us < 4 * alone->worst_us + 150000 &&
+	       with->timer >= alone->timer / 3 && with->rcu >= alone->rcu / 5 &&
+	       with->sync_ms < 4 * alone->sync_ms + 2000;
+}
+
 TEST_F(beside, the_host_is_punctual)
 {
-	int ms = 1000 * test_seconds(1);
+	int ms = 1000 * test_seconds(1), try;
 	struct watch alone, with;
+	bool good = false;
 	pid_t pid;
 
 	if (variant->fn == only_hypercalls && !host_is_amd())
 		SKIP(return, "VMMCALL is AMD's");
-	pid = beside(NULL);
-	alone = watch(ms);
-	ASSERT_TRUE(still_there(pid));
-	pid = beside(variant->fn);
-	with = watch(ms);
-	ASSERT_TRUE(still_there(pid));
-	TH_LOG("wakeups %d (a program: %d), worst %ld us (%ld), softirqs timer %ld (%ld) rcu %ld (%ld) sched %ld (%ld), membarrier %ld ms (%ld)",
-	       with.wakeups, alone.wakeups, with.worst_us, alone.worst_us, with.timer, alone.timer,
-	       with.rcu, alone.rcu, with.sched, alone.sched, with.sync_ms, alone.sync_ms);
-	EXPECT_LE(alone.wakeups / 2, with.wakeups);
-	EXPECT_GT(4 * alone.worst_us + 150000, with.worst_us);
-	EXPECT_LE(alone.timer / 3, with.timer);
-	EXPECT_LE(alone.rcu / 5, with.rcu);
-	EXPECT_GT(4 * alone.sync_ms + 2000, with.sync_ms);
+	/* the lab's machine is itself held up at times; a guest's fault is there each time */
+	for (try = 0; try < 4 && !good; try++) {
+		pid = beside(NULL);
+		alone = watch(ms);
+		ASSERT_TRUE(still_there(pid));
+		pid = beside(variant->fn);
+		with = watch(ms);
+		ASSERT_TRUE(still_there(pid));
+		TH_LOG("wakeups %d (a program: %d), worst %ld us (%ld), softirqs timer %ld (%ld) rcu %ld (%ld) sched %ld (%ld), membarrier %ld ms (%ld)",
+		       with.wakeups, alone.wakeups, with.worst_us, alone.worst_us, with.timer,
+		       alone.timer, with.rcu, alone.rcu, with.sched, alone.sched,
+		       with.sync_ms, alone.sync_ms);
+		good = punctual(&with, &alone);
+	}
+	EXPECT_TRUE(good);
 }
 
 /* A signal to the thread itself, by a timer, each 20 ms */
