@@ -285,14 +285,11 @@ static int svm_cr(struct lucid_vcpu *vcpu, bool atomic)
 	return lucid_cr_access(vcpu);
 }
 
-/*
- * The first MOV DRn of a stay: the debug registers are the guest's from here
- * to the end of the stay, and the instruction runs again, by itself.
- */
-static int svm_dr(struct lucid_vcpu *vcpu)
+static int svm_dr(struct lucid_vcpu *vcpu, bool atomic)
 {
-	svm_dr_direct(vcpu, true);
-	return LUCID_REENTER;
+	if (atomic)
+		return LUCID_SLOW;
+	return lucid_dr_access(vcpu);
 }
 
 /*
@@ -412,7 +409,7 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case SVM_EXIT_WRITE_CR8:
 		return svm_cr(vcpu, atomic);
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
-		return svm_dr(vcpu);
+		return svm_dr(vcpu, atomic);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_DB:
 		return svm_debug(vcpu);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_AC:

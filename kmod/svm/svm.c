@@ -15,7 +15,7 @@
  *   DR7                                        the exit clears it (all off);
  *                                                hw_breakpoint_restore() if in use
  *   DR0-3                                      the same; loaded only while the guest
- *                                                has a breakpoint on, or uses them
+ *                                                has a breakpoint on
  *   DR6                                        lucid_hw_unload()
  *   CR2                                        nobody: the host reads it only right
  *                                                after its own #PF
@@ -280,7 +280,7 @@ void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu)
 
 	for (i = 0; i < ARRAY_SIZE(svm_intercepts); i++)
 		svm_intercept_set(vcpu, svm_intercepts[i], true);
-	svm_dr_direct(vcpu, false);
+	vmcb->control.intercepts[SVM_ICPT_DR_ALL / 32] = ~0u;
 	vmcb->control.iopm_pa = __sme_set(virt_to_phys((void *)svm_iopm));
 	vmcb->control.msrpm_pa = __sme_set(virt_to_phys((void *)svm_msrpm));
 	vmcb->control.int_ctl = SVM_V_INTR_MASKING;
@@ -328,6 +328,10 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 	int cpu = smp_processor_id();
 
 	lucid_hw_save_host();
+	if (svm_emulated) {
+		memcpy(vcpu->hw->kept, &vcpu->hw->vmcb->save, SVM_KEPT);
+		vcpu->hw->kept_valid = true;
+	}
 	if (vcpu->last_cpu != cpu) {
 		/* The other CPU's cached copy is not this one's. */
 		vcpu->hw->vmcb->control.clean = 0;
@@ -346,18 +350,6 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 		wrmsrl(MSR_TSC_AUX, vcpu->msrs.tsc_aux);
 }
 
-/**
- * svm_dr_direct - let the guest at the debug registers, or no longer
- * @vcpu: the vCPU
- * @direct: MOV DRn does not exit; DR0-3 are read back after each exit
- */
-void svm_dr_direct(struct lucid_vcpu *vcpu, bool direct)
-{
-	vcpu->hw->dr_direct = direct;
-	vcpu->hw->vmcb->control.intercepts[SVM_ICPT_DR_ALL / 32] = direct ? 0 : ~0u;
-	svm_dirty(vcpu, SVM_CLEAN_INTERCEPTS);
-}
-
 /* Context: interrupts off, on the CPU of lucid_hw_load(). */
 void lucid_hw_unload(struct lucid_vcpu *vcpu)
 {
@@ -368,8 +360,6 @@ void lucid_hw_unload(struct lucid_vcpu *vcpu)
 	/* No CPU clears DR6: the host's next #DB would find the guest's bits in it. */
 	if (unlikely(save->dr6 != DR6_RESERVED))
 		set_debugreg(DR6_RESERVED, 6);
-	if (unlikely(vcpu->hw->dr_direct))
-		svm_dr_direct(vcpu, false);
 	if (unlikely(vcpu->hw->tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, this_cpu_read(svm_cpus.tsc_aux));
 	vcpu->hw->tsc_aux_loaded = false;
@@ -469,7 +459,7 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	struct vmcb *vmcb = hw->vmcb;
 	bool xcr0 = svm_xcr0_differs(vcpu);
 	bool xss = lucid_fpu_host_xss() && (vcpu->cr4 & X86_CR4_OSXSAVE);
-	bool dr = hw->dr_direct || (vmcb->save.dr7 & DR7_ENABLED);
+	bool dr = vmcb->save.dr7 & DR7_ENABLED;
 	u32 info;
 
 	vmcb->save.rax = vcpu->regs[LUCID_RAX];
@@ -482,6 +472,9 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 		set_debugreg(vcpu->dr[1], 1);
 		set_debugreg(vcpu->dr[2], 2);
 		set_debugreg(vcpu->dr[3], 3);
+		/* QEMU's VMRUN loads DR7 without arming what it says; this does. */
+		if (svm_emulated)
+			set_debugreg(vmcb->save.dr7, 7);
 	}
 	if (unlikely(xcr0))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->fpu.xcr0);
@@ -503,12 +496,8 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	}
 	if (unlikely(xcr0))
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, lucid_fpu_host_xcr0());
-	if (unlikely(hw->dr_direct)) {
-		get_debugreg(vcpu->dr[0], 0);
-		get_debugreg(vcpu->dr[1], 1);
-		get_debugreg(vcpu->dr[2], 2);
-		get_debugreg(vcpu->dr[3], 3);
-	}
+	if (unlikely(dr) && svm_emulated)
+		set_debugreg(0, 7);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	asm volatile("stgi" ::: "memory");
@@ -521,6 +510,7 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 		vcpu->events_armed = true;
 		return false;
 	}
+	hw->kept_valid = false;
 	if (unlikely(vcpu->fpu.xcr0_moved)) {
 		vcpu->fpu.xcr0_moved = false;
 		lucid_cpuid_update(vcpu);
@@ -558,8 +548,12 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
  */
 void lucid_hw_entry_failed(struct lucid_vcpu *vcpu)
 {
-	if (svm_emulated)
-		lucid_vcpu_reset(vcpu);
+	if (!svm_emulated)
+		return;
+	if (vcpu->hw->kept_valid)
+		memcpy(&vcpu->hw->vmcb->save, vcpu->hw->kept, SVM_KEPT);
+	else
+		lucid_vcpu_reset(vcpu);	/* the guest made it so itself */
 }
 
 /* ---- events ---------------------------------------------------------------- */

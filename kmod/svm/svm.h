@@ -13,12 +13,16 @@
 #define vmcb_save lucid_vmcb_save
 #include "vmcb.h"
 
+/* What of the save area VMRUN and an exit touch. */
+#define SVM_KEPT	offsetof(struct vmcb_save, rsvd_278)
+
 struct lucid_hw_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
+	bool kept_valid;	/* no entry since lucid_hw_load() made @kept */
+	u8 kept[SVM_KEPT];	/* under an emulator: see lucid_hw_entry_failed() */
 	u32 injecting;		/* event_inj of the entry under way, 0: none */
 	bool tsc_aux_loaded;	/* the guest's, for this stay */
-	bool dr_direct;		/* the guest has the debug registers for this stay */
 	bool nmi_iret;		/* the guest is at the IRET that ends its NMI */
 	u64 nmi_iret_rip;
 	bool nmi_step;		/* single-stepping past that IRET */
@@ -37,7 +41,6 @@ struct svm_cpu {
 
 DECLARE_PER_CPU(struct svm_cpu, svm_cpus);
 
-void svm_dr_direct(struct lucid_vcpu *vcpu, bool direct);
 void svm_vmrun(u64 vmcb_pa, u64 *regs, u64 host_pa);
 
 static inline void svm_dirty(struct lucid_vcpu *vcpu, enum svm_clean what)

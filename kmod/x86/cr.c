@@ -200,6 +200,17 @@ int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host)
 #define DR6_ONES	0xffff0ff0ull
 #define DR7_WRITABLE	0xffff2bffull
 #define DR7_ONES	0x400ull
+#define DR7_GD		(1ull << 13)	/* general detect: MOV DR raises #DB, */
+#define DR6_BD		(1ull << 13)	/* and this says so */
+
+/* DR4 and DR5 are DR6 and DR7; the caller has looked at CR4.DE. */
+static void get_dr(struct lucid_vcpu *vcpu, int nr, u64 *value)
+{
+	if (nr < 4)
+		*value = vcpu->dr[nr];
+	else
+		*value = nr & 1 ? lucid_hw_get_dr7(vcpu) : lucid_hw_get_dr6(vcpu);
+}
 
 /**
  * lucid_set_dr - write a debug register
@@ -327,5 +338,54 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 		return LUCID_TO_USER;
 	}
+	return LUCID_REENTER;
+}
+
+/**
+ * lucid_dr_access - MOV to and from DRn
+ * @vcpu: the vCPU, at the instruction; privilege has been checked by the CPU
+ *
+ * Context: outside of a stay; may sleep.
+ * Return: enum lucid_next or a negative errno.
+ */
+int lucid_dr_access(struct lucid_vcpu *vcpu)
+{
+	struct lucid_emul_ctxt *c = &vcpu->io.emul;
+	const struct lucid_insn *insn = &c->insn;
+	bool is64 = in_64bit_mode(vcpu), to;
+	u64 value, dr7;
+	int r;
+
+	r = lucid_emul_start(vcpu, false);
+	if (r != LUCID_REENTER)
+		return r == -EFAULT ? lucid_emulation_failed(vcpu) : r;
+	to = lucid_insn_is(insn, LUCID_I_MOV_TO_DR);
+	if (!to && !lucid_insn_is(insn, LUCID_I_MOV_FROM_DR))
+		return LUCID_REENTER;
+
+	/* DR8 and up do not exist; DR4 and DR5 neither with CR4.DE. */
+	if (insn->reg > 7 || ((insn->reg & 6) == 4 && (vcpu->cr4 & X86_CR4_DE))) {
+		lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
+		return LUCID_REENTER;
+	}
+	dr7 = lucid_hw_get_dr7(vcpu);
+	if (dr7 & DR7_GD) {
+		lucid_hw_set_dr7(vcpu, dr7 & ~DR7_GD);
+		lucid_hw_set_dr6(vcpu, (lucid_hw_get_dr6(vcpu) & ~0xfull) | DR6_BD);
+		lucid_queue_exception(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
+		return LUCID_REENTER;
+	}
+	if (to) {
+		value = vcpu->regs[insn->rm];
+		r = lucid_set_dr(vcpu, insn->reg, is64 ? value : (u32)value);
+		if (r) {
+			lucid_queue_exception(vcpu, X86_TRAP_GP, 0);
+			return LUCID_REENTER;
+		}
+	} else {
+		get_dr(vcpu, insn->reg, &value);
+		vcpu->regs[insn->rm] = is64 ? value : (u32)value;
+	}
+	lucid_hw_skip(vcpu, c->rip + insn->len);
 	return LUCID_REENTER;
 }

@@ -116,6 +116,7 @@ int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
 int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
 int lucid_cr_access(struct lucid_vcpu *vcpu);
+int lucid_dr_access(struct lucid_vcpu *vcpu);
 
 /* ---- state.c: the register ioctls ---- */
 
