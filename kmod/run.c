@@ -184,8 +184,16 @@ static int stay(struct lucid_vcpu *vcpu)
 
 		r = lucid_hw_exit_fast(vcpu);
 		vcpu->stats.exit[vcpu->stats.exit_index].count++;
-		if (likely(r == LUCID_REENTER))
-			continue;
+		/*
+		 * An event whose delivery exits comes before a host interrupt at
+		 * every VMRUN: with one waiting, interrupts are opened here, or a
+		 * guest could keep this CPU for ever.
+		 */
+		if (likely(r == LUCID_REENTER)) {
+			if (likely(!vcpu->events_armed))
+				continue;
+			r = LUCID_REENTER_IRQ;
+		}
 		if (r == LUCID_REENTER_IRQ) {
 			/* The host's interrupt is taken here, as guest time. */
 			local_irq_enable();
