@@ -54,7 +54,6 @@
 
 struct lucid_lapic {
 	u32 regs[64];		/* register at offset o is regs[o >> 4] */
-	u64 icr;		/* x2APIC: all 64 bits; xAPIC: regs hold it */
 	u32 id;			/* the vCPU's number: x2APIC id, initial xAPIC id */
 	bool enabled;		/* APIC_BASE.EN */
 	bool x2apic;		/* APIC_BASE.EXTD */
