@@ -84,7 +84,7 @@ static void timer_start(struct lucid_lapic *l, u64 now)
 {
 	u64 span = (u64)reg(l, LUCID_APIC_TMICT) << timer_shift(l);
 
-	l->timer_deadline = U64_MAX;
+	l->timer_deadline = LUCID_NEVER;
 	l->timer_period = 0;
 	if (!span || lucid_lapic_tsc_deadline_mode(l))
 		return;
@@ -98,7 +98,7 @@ static void timer_start(struct lucid_lapic *l, u64 now)
 
 static u32 timer_current(const struct lucid_lapic *l, u64 now)
 {
-	if (l->timer_deadline == U64_MAX || lucid_lapic_tsc_deadline_mode(l) ||
+	if (l->timer_deadline == LUCID_NEVER || lucid_lapic_tsc_deadline_mode(l) ||
 	    l->timer_deadline <= now)
 		return 0;
 	return (l->timer_deadline - now) >> timer_shift(l);
@@ -127,7 +127,7 @@ u32 lucid_lapic_timer_due(struct lucid_lapic *l, u64 now)
 		if (l->timer_deadline <= now)
 			l->timer_deadline = now + l->timer_period;
 	} else {
-		l->timer_deadline = U64_MAX;
+		l->timer_deadline = LUCID_NEVER;
 		l->tsc_deadline = 0;
 	}
 	return LUCID_APIC_TIMER | raise_lvt(l, LUCID_APIC_LVTT);
@@ -298,7 +298,7 @@ static u32 write_lvt(struct lucid_lapic *l, u32 offset, u32 value)
 		if ((mode | value) & LVT_TIMER_DEADLINE) {
 			set_reg(l, LUCID_APIC_TMICT, 0);
 			l->tsc_deadline = 0;
-			l->timer_deadline = U64_MAX;
+			l->timer_deadline = LUCID_NEVER;
 			l->timer_period = 0;
 			return LUCID_APIC_TIMER;
 		}
@@ -393,7 +393,7 @@ u32 lucid_lapic_write(struct lucid_lapic *l, u32 offset, u32 value, u64 now, u8 
 	case LUCID_APIC_TDCR:
 		left = timer_current(l, now);
 		set_reg(l, offset, value & 0xb);
-		if (l->timer_deadline == U64_MAX || lucid_lapic_tsc_deadline_mode(l))
+		if (l->timer_deadline == LUCID_NEVER || lucid_lapic_tsc_deadline_mode(l))
 			return 0;
 		/* What is left counts on at the new rate. */
 		l->timer_deadline = now + (left << timer_shift(l));
@@ -516,7 +516,7 @@ void lucid_lapic_reset(struct lucid_lapic *l, bool init)
 	if (l->x2apic)
 		set_reg(l, LUCID_APIC_LDR, x2apic_ldr(l->id));
 	l->esr_pending = 0;
-	l->timer_deadline = U64_MAX;
+	l->timer_deadline = LUCID_NEVER;
 	l->timer_period = 0;
 	l->tsc_deadline = 0;
 }
@@ -578,13 +578,13 @@ void lucid_lapic_set(struct lucid_lapic *l, const struct kvm_lapic_state *s, u64
 	/* The timer goes on where the image says that it was. */
 	current_count = reg(l, LUCID_APIC_TMCCT);
 	if (lucid_lapic_tsc_deadline_mode(l)) {
-		l->timer_deadline = U64_MAX;
+		l->timer_deadline = LUCID_NEVER;
 		l->timer_period = 0;
 		return;
 	}
 	timer_start(l, now);
-	if (l->timer_deadline != U64_MAX && current_count && current_count <= reg(l, LUCID_APIC_TMICT))
+	if (l->timer_deadline != LUCID_NEVER && current_count && current_count <= reg(l, LUCID_APIC_TMICT))
 		l->timer_deadline = now + ((u64)current_count << timer_shift(l));
 	else if (!current_count && !l->timer_period)
-		l->timer_deadline = U64_MAX;
+		l->timer_deadline = LUCID_NEVER;
 }

@@ -17,6 +17,7 @@
 #include "ioapic.h"
 
 #define LUCID_APIC_BASE		0xfee00000ull
+#define LUCID_NEVER		(~0ull)		/* a time that does not come */
 #define LUCID_APIC_VERSION	0x50014		/* 6 LVT entries, 0x14 */
 
 /* Offsets of registers in the page; an x2APIC's MSR is 0x800 + (offset >> 4). */
@@ -59,7 +60,7 @@ struct lucid_lapic {
 	bool x2apic;		/* APIC_BASE.EXTD */
 	u32 esr_pending;	/* errors since the last write to ESR */
 
-	/* The timer: at @deadline (ns) it fires; U64_MAX: it is not armed. */
+	/* The timer: at @deadline (ns) it fires; LUCID_NEVER: it is not armed. */
 	u64 timer_deadline;
 	u64 timer_period;	/* ns, 0: not periodic */
 	u64 tsc_deadline;	/* the MSR, as the guest wrote it; 0: disarmed */
