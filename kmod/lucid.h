@@ -8,8 +8,11 @@
  *   vm->lock        mutex   slots, creation of vCPUs
  *   mm->mmap_lock           taken by the kernel inside get_user_pages, notifiers
  *   mem.srcu                readers of slots, in handlers that may sleep or fault
+ *   clock.lock      spin    a VM's clock; nothing is taken inside
  *   mem.lock        spin    nested tables; IPIs that wait are sent under it, so it
  *                           is never waited for with interrupts off
+ *   irq.lock        raw     a VM's interrupt controllers; interrupts off, nothing but
+ *                           wake-ups inside
  *   lucid_hw_lock   mutex   (main.c) turning virtualization on and off; innermost of
  *                           the mutexes, taken with none of a VM's locks held
  *
@@ -32,6 +35,7 @@
 
 #include "compat.h"
 #include "io/io.h"
+#include "irq/irq.h"
 #include "mem/mem.h"
 #include "tlb/tlb.h"
 #include "x86/x86.h"
@@ -51,6 +55,12 @@ struct lucid_vm {
 	u32 nr_vcpus;
 	struct lucid_vcpu *vcpus[LUCID_MAX_VCPUS];	/* [i] set once, then stable */
 	u64 tsc_base;			/* host TSC when the VM was made: guest's 0 */
+	struct lucid_irq irq;
+	struct {
+		spinlock_t lock;
+		u64 tsc, boot;		/* a host TSC value, and boot-time ns then */
+		u64 offset;		/* guest ns - boot-time ns */
+	} clock;
 	unsigned long tss_addr, identity_addr;	/* accepted for VMX, unused on SVM */
 };
 
@@ -81,6 +91,9 @@ struct lucid_events {
 /* requests: set by anyone, served by the vCPU's thread before an entry */
 #define LUCID_REQ_NMI		0	/* nmi_queued moved */
 #define LUCID_REQ_TRIPLE_FAULT	1
+#define LUCID_REQ_INIT		2	/* irq.init: INIT, SIPI */
+#define LUCID_REQ_CLOCK		3	/* write the guest's system time */
+#define LUCID_REQ_WALL_CLOCK	4
 
 /* A virtual CPU: what its fd stands for. */
 struct lucid_vcpu {
@@ -110,6 +123,7 @@ struct lucid_vcpu {
 	struct lucid_events events;
 	bool events_armed;		/* something in @events is to be injected */
 	u32 mp_state;
+	struct lucid_irq_vcpu irq;
 
 	struct lucid_cpuid cpuid;
 	struct lucid_msrs msrs;
@@ -146,6 +160,7 @@ enum lucid_next {
 	LUCID_ATOMIC,		/* lucid_hw_exit_atomic(): interrupts on, no sleep */
 	LUCID_MMIO,		/* lucid_hw_exit_mmio(): interrupts off */
 	LUCID_SLOW,		/* lucid_hw_exit_slow(): outside, may sleep, touch user memory */
+	LUCID_HALTED,		/* HLT: sleep until there is something to do */
 	LUCID_TO_USER,		/* kvm_run is filled in: KVM_RUN returns 0 */
 	LUCID_ENTRY_FAILED,	/* the CPU refused the control block */
 	LUCID_NOT_HERE,		/* virtualization is off on this CPU: it is going down */
@@ -251,6 +266,7 @@ int lucid_check_extension(struct lucid_vm *vm, unsigned long cap);
 long lucid_vcpu_create(struct lucid_vm *vm, unsigned long id);
 void lucid_vcpu_destroy(struct lucid_vcpu *vcpu);
 int lucid_vcpu_run(struct lucid_vcpu *vcpu);
+bool lucid_interrupt_ready(struct lucid_vcpu *vcpu);
 int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b);
 DECLARE_PER_CPU(struct lucid_tlb_cpu, lucid_tlb_cpus);
 

@@ -45,13 +45,29 @@
 /* ---- events --------------------------------------------------------------- */
 
 /* Could userspace queue an interrupt now (KVM_INTERRUPT) and have it delivered? */
-static bool interrupt_ready(struct lucid_vcpu *vcpu)
+bool lucid_interrupt_ready(struct lucid_vcpu *vcpu)
 {
 	const struct lucid_events *ev = &vcpu->events;
 
 	return (lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF) &&
 	       !lucid_hw_get_shadow(vcpu) && !ev->interrupt.injected &&
 	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected;
+}
+
+static void take_init(struct lucid_vcpu *vcpu)
+{
+	if (test_and_clear_bit(LUCID_INIT_BIT, &vcpu->irq.init)) {
+		lucid_vcpu_reset(vcpu, true);
+		vcpu->mp_state = vcpu->id == vcpu->vm->irq.boot_id ? KVM_MP_STATE_RUNNABLE :
+								     KVM_MP_STATE_INIT_RECEIVED;
+	}
+	/* SIPI means something after INIT only (SDM vol. 3A, "MP Initialization"). */
+	if (test_and_clear_bit(LUCID_SIPI_BIT, &vcpu->irq.init) &&
+	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED) {
+		smp_rmb();
+		lucid_vcpu_start(vcpu, READ_ONCE(vcpu->irq.sipi_vector));
+		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	}
 }
 
 static int take_requests(struct lucid_vcpu *vcpu)
@@ -68,6 +84,12 @@ static int take_requests(struct lucid_vcpu *vcpu)
 		vcpu->events.nmi.pending = min(n, limit);
 		vcpu->events_armed |= vcpu->events.nmi.pending;
 	}
+	if (test_and_clear_bit(LUCID_REQ_INIT, &vcpu->requests))
+		take_init(vcpu);
+	if (test_and_clear_bit(LUCID_REQ_CLOCK, &vcpu->requests))
+		lucid_clock_serve(vcpu, false);
+	if (test_and_clear_bit(LUCID_REQ_WALL_CLOCK, &vcpu->requests))
+		lucid_clock_serve(vcpu, true);
 	return LUCID_REENTER;
 }
 
@@ -156,14 +178,17 @@ static int stay(struct lucid_vcpu *vcpu)
 		if (unlikely(host_wants_cpu(vcpu, again)))
 			break;
 		again = true;
-		if (unlikely(READ_ONCE(vcpu->run->request_interrupt_window))) {
-			if (interrupt_ready(vcpu)) {
+		if (unlikely(READ_ONCE(vcpu->run->request_interrupt_window)) &&
+		    !vcpu->vm->irq.in_kernel) {
+			if (lucid_interrupt_ready(vcpu)) {
 				vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 				r = LUCID_TO_USER;
 				break;
 			}
 			lucid_hw_interrupt_window(vcpu, true);
 		}
+		if (unlikely(READ_ONCE(vcpu->irq.check)) && vcpu->vm->irq.in_kernel)
+			lucid_irq_before_entry(vcpu);
 		if (unlikely(vcpu->events_armed))
 			vcpu->events_armed = lucid_hw_inject(vcpu);
 		choose_tag(vcpu, tc, cpu, &tag);
@@ -209,8 +234,11 @@ static int stay(struct lucid_vcpu *vcpu)
 			interrupts_off_again();
 			if (likely(r == LUCID_REENTER) && likely(this_cpu_read(lucid_cpu_enabled)))
 				continue;
-			if (r == LUCID_MMIO)
-				r = lucid_hw_exit_mmio(vcpu);
+		}
+		if (r == LUCID_MMIO) {
+			r = lucid_hw_exit_mmio(vcpu);
+			if (r == LUCID_REENTER && likely(this_cpu_read(lucid_cpu_enabled)))
+				continue;
 		}
 		break;
 	}
@@ -238,6 +266,41 @@ static int host_work(struct lucid_vcpu *vcpu)
 	return 0;
 }
 
+/* May a vCPU that sleeps go on? */
+static bool may_run(struct lucid_vcpu *vcpu)
+{
+	if (vcpu->mp_state != KVM_MP_STATE_HALTED)
+		return vcpu->mp_state == KVM_MP_STATE_RUNNABLE;
+	return vcpu->events.exception.pending || vcpu->events.exception.injected ||
+	       vcpu->events.interrupt.injected || vcpu->events.nmi.injected ||
+	       (vcpu->events.nmi.pending && lucid_hw_nmi_allowed(vcpu)) ||
+	       (lucid_interrupt_ready(vcpu) && lucid_irq_has_pending(vcpu));
+}
+
+/*
+ * Sleep until the vCPU has something to do: HLT, or an AP that waits for its
+ * INIT and SIPI.  Return: LUCID_REENTER, -EINTR, or what a request asks for.
+ */
+static int sleep_until_runnable(struct lucid_vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		r = take_requests(vcpu);
+		if (r)
+			return r;
+		lucid_irq_sync(vcpu);	/* clears @check, then looks */
+		if (may_run(vcpu)) {
+			vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+			WRITE_ONCE(vcpu->irq.check, true);	/* for the stay */
+			return LUCID_REENTER;
+		}
+		if (wait_event_interruptible(vcpu->irq.wait, READ_ONCE(vcpu->irq.check) ||
+							     READ_ONCE(vcpu->requests)))
+			return -EINTR;
+	}
+}
+
 static int run_loop(struct lucid_vcpu *vcpu)
 {
 	int r;
@@ -246,12 +309,19 @@ static int run_loop(struct lucid_vcpu *vcpu)
 		r = host_work(vcpu);
 		if (r)
 			break;
+		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE)) {
+			r = sleep_until_runnable(vcpu);
+			if (r)
+				break;
+		}
 		r = lucid_table_cache_fill(&vcpu->tables);
 		if (r)
 			break;
 		r = take_requests(vcpu);
 		if (r)
 			break;
+		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE))
+			continue;	/* INIT */
 
 		lucid_fpu_enter(vcpu);
 		local_irq_disable();
@@ -261,6 +331,9 @@ static int run_loop(struct lucid_vcpu *vcpu)
 
 		if (r == LUCID_SLOW) {
 			r = lucid_hw_exit_slow(vcpu);
+		} else if (r == LUCID_HALTED) {
+			vcpu->mp_state = KVM_MP_STATE_HALTED;
+			r = LUCID_REENTER;
 		} else if (r == LUCID_NOT_HERE) {
 			/* Make room for the hotplug thread, which moves us away. */
 			msleep_interruptible(1);
@@ -344,7 +417,7 @@ int lucid_vcpu_run(struct lucid_vcpu *vcpu)
 		if (r)
 			goto out;
 	}
-	if (lucid_set_cr8(vcpu, READ_ONCE(run->cr8))) {
+	if (!vcpu->vm->irq.in_kernel && lucid_set_cr8(vcpu, READ_ONCE(run->cr8))) {
 		r = -EINVAL;
 		goto out;
 	}
@@ -368,7 +441,8 @@ out:
 	if (valid)
 		sync_out(vcpu, valid);
 	run->if_flag = !!(lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF);
-	run->ready_for_interrupt_injection = interrupt_ready(vcpu);
+	run->ready_for_interrupt_injection = vcpu->vm->irq.in_kernel ||
+					     lucid_interrupt_ready(vcpu);
 	run->cr8 = vcpu->cr8;
 	run->apic_base = vcpu->apic_base;
 	run->flags = 0;

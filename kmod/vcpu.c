@@ -22,6 +22,7 @@
  */
 void lucid_vcpu_destroy(struct lucid_vcpu *vcpu)
 {
+	lucid_irq_vcpu_destroy(vcpu);
 	lucid_table_cache_free(&vcpu->tables);
 	lucid_cpuid_destroy(vcpu);
 	lucid_fpu_destroy(vcpu);
@@ -51,8 +52,9 @@ static struct lucid_vcpu *lucid_vcpu_alloc(struct lucid_vm *vm, u32 id)
 		return ERR_PTR(-ENOMEM);
 	}
 	vcpu->tsc_offset = -vm->tsc_base;
+	lucid_irq_vcpu_init(vcpu);
 	lucid_cpuid_create(vcpu);
-	lucid_vcpu_reset(vcpu);
+	lucid_vcpu_reset(vcpu, false);
 	return vcpu;
 }
 
@@ -180,6 +182,8 @@ static int queue_interrupt(struct lucid_vcpu *vcpu, void __user *argp)
 		return -EFAULT;
 	if (irq.irq > 255)
 		return -EINVAL;
+	if (vcpu->vm->irq.in_kernel)
+		return -ENXIO;
 	/* As with KVM: it is the caller who waits for ready_for_interrupt_injection. */
 	vcpu->events.interrupt.injected = true;
 	vcpu->events.interrupt.soft = false;
@@ -190,10 +194,28 @@ static int queue_interrupt(struct lucid_vcpu *vcpu, void __user *argp)
 
 static int set_mp_state(struct lucid_vcpu *vcpu, const struct kvm_mp_state *s)
 {
-	/* Without an interrupt controller in the kernel userspace does the waiting. */
-	if (s->mp_state != KVM_MP_STATE_RUNNABLE)
+	switch (s->mp_state) {
+	case KVM_MP_STATE_RUNNABLE:
+		break;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_HALTED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		/* Without an interrupt controller in the kernel userspace does the waiting. */
+		if (vcpu->vm->irq.in_kernel)
+			break;
+		fallthrough;
+	default:
 		return -EINVAL;
-	vcpu->mp_state = s->mp_state;
+	}
+	if (s->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
+		vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		set_bit(LUCID_SIPI_BIT, &vcpu->irq.init);
+		lucid_request(vcpu, LUCID_REQ_INIT);
+	} else {
+		vcpu->mp_state = s->mp_state;
+	}
+	WRITE_ONCE(vcpu->irq.check, true);
 	return 0;
 }
 
@@ -402,6 +424,13 @@ static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned
 		return translate(vcpu, argp);
 	case KVM_GET_TSC_KHZ:
 		return tsc_khz;
+	case KVM_SET_TSC_KHZ:
+		/* The guest's TSC runs as the host's does (0 means that); no scaling. */
+		return !arg || arg == tsc_khz ? 0 : -EINVAL;
+	case KVM_GET_LAPIC:
+		return lucid_irq_get_lapic(vcpu, argp);
+	case KVM_SET_LAPIC:
+		return lucid_irq_set_lapic(vcpu, argp);
 	case LUCID_GET_STATS:
 		return get_stats(vcpu, argp);
 	case LUCID_SET_STATS:

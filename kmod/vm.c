@@ -25,6 +25,7 @@ static void lucid_vm_destroy(struct lucid_vm *vm)
 
 	/* First what looks at the vCPUs: notifiers flush those in the guest. */
 	lucid_mem_destroy(vm);
+	lucid_irq_vm_destroy(vm);	/* its timer looks for vCPUs */
 	for (i = 0; i < vm->nr_vcpus; i++)
 		lucid_vcpu_destroy(vm->vcpus[i]);
 	lucid_hw_put();
@@ -63,6 +64,8 @@ long lucid_vm_create(unsigned long type)
 	mutex_init(&vm->lock);
 	vm->id = atomic64_inc_return(&lucid_vm_ids);
 	vm->tsc_base = rdtsc();
+	lucid_irq_vm_init(vm);
+	lucid_clock_vm_init(vm);
 
 	r = lucid_hw_get();
 	if (r)
@@ -110,6 +113,18 @@ static const struct { u32 cap; int value; } lucid_caps[] = {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_IRQCHIP, 1 },
+	{ KVM_CAP_PIT, 1 },
+	{ KVM_CAP_PIT2, 1 },
+	{ KVM_CAP_PIT_STATE2, 1 },
+	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
+	{ KVM_CAP_IRQ_ROUTING, LUCID_MAX_ROUTES },
+	{ KVM_CAP_SIGNAL_MSI, 1 },
+	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
+	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
+	{ KVM_CAP_CLOCKSOURCE, 1 },
+	{ KVM_CAP_ADJUST_CLOCK, KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME |
+				KVM_CLOCK_HOST_TSC },
 	{ LUCID_CAP_STATS, 1 },
 	{ LUCID_CAP_BENCH_FLOOR, 1 },
 };
@@ -145,6 +160,7 @@ static long lucid_vm_ioctl(struct file *file, unsigned int nr, unsigned long arg
 	struct lucid_vm *vm = file->private_data;
 	void __user *argp = (void __user *)arg;
 	struct kvm_userspace_memory_region region;
+	struct kvm_clock_data clock;
 
 	if (vm->mem.mm != current->mm)
 		return -EIO;
@@ -158,6 +174,13 @@ static long lucid_vm_ioctl(struct file *file, unsigned int nr, unsigned long arg
 		if (copy_from_user(&region, argp, sizeof(region)))
 			return -EFAULT;
 		return lucid_mem_set_slot(vm, &region);
+	case KVM_GET_CLOCK:
+		lucid_clock_get(vm, &clock);
+		return copy_to_user(argp, &clock, sizeof(clock)) ? -EFAULT : 0;
+	case KVM_SET_CLOCK:
+		if (copy_from_user(&clock, argp, sizeof(clock)))
+			return -EFAULT;
+		return lucid_clock_set(vm, &clock);
 	case KVM_SET_TSS_ADDR:
 		/* Memory for VMX without unrestricted guest: noted, not needed. */
 		if (arg > (unsigned int)(-3 * PAGE_SIZE))
@@ -179,7 +202,7 @@ static long lucid_vm_ioctl(struct file *file, unsigned int nr, unsigned long arg
 		return r;
 	}
 	}
-	return -ENOTTY;
+	return lucid_irq_vm_ioctl(vm, nr, arg);
 }
 
 static int lucid_vm_release(struct inode *inode, struct file *file)

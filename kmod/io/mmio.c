@@ -71,15 +71,41 @@ static int mmio_next_write(struct lucid_vcpu *vcpu)
 {
 	struct lucid_io *io = &vcpu->io;
 
-	if (io->next_write == io->emul.nr_writes)
-		return LUCID_REENTER;
-	return mmio_exit(vcpu, &io->emul.writes[io->next_write++], true);
+	while (io->next_write < io->emul.nr_writes) {
+		struct lucid_emul_frag *frag = &io->emul.writes[io->next_write++];
+
+		if (!lucid_irq_mmio(vcpu, frag->gpa, frag->data, frag->len, true))
+			return mmio_exit(vcpu, frag, true);
+	}
+	return LUCID_REENTER;
+}
+
+/*
+ * Run the instruction; what it reads from a chip in the kernel is answered
+ * here.  Return: enum lucid_emul_result, MMIO_READ: userspace is to answer.
+ */
+static int mmio_emulate(struct lucid_vcpu *vcpu)
+{
+	struct lucid_emul_ctxt *c = &vcpu->io.emul;
+	struct lucid_emul_frag *frag;
+	u8 data[8];
+	int r;
+
+	for (;;) {
+		r = lucid_emul_run(c);
+		if (r != LUCID_EMUL_MMIO_READ)
+			return r;
+		frag = &c->reads[c->nr_reads];
+		if (!lucid_irq_mmio(vcpu, frag->gpa, data, frag->len, false))
+			return r;
+		lucid_emul_mmio_answer(c, data);
+	}
 }
 
 static int mmio_run(struct lucid_vcpu *vcpu)
 {
 	struct lucid_io *io = &vcpu->io;
-	int r = lucid_emul_run(&io->emul);
+	int r = mmio_emulate(vcpu);
 
 	if (r == LUCID_EMUL_MMIO_READ)
 		return mmio_exit(vcpu, &io->emul.reads[io->emul.nr_reads], false);
@@ -119,7 +145,8 @@ int lucid_mmio(struct lucid_vcpu *vcpu)
  * The short way for what devices see nearly always: one aligned move, its
  * instruction mapped.
  * Context: in a stay, interrupts off.
- * Return: LUCID_TO_USER, or LUCID_SLOW with nothing changed: take the long way.
+ * Return: LUCID_TO_USER; LUCID_REENTER: a chip in the kernel has served it;
+ * LUCID_SLOW with nothing changed: take the long way.
  */
 int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
 {
@@ -129,10 +156,10 @@ int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
 	io->fault_gpa = gpa;
 	if (lucid_emul_start(vcpu, true) != LUCID_REENTER)
 		return LUCID_SLOW;
-	r = lucid_emul_run(&io->emul);
+	r = mmio_emulate(vcpu);
 	if (r == LUCID_EMUL_MMIO_READ)
 		return mmio_exit(vcpu, &io->emul.reads[io->emul.nr_reads], false);
-	if (r != LUCID_EMUL_OK || !io->emul.nr_writes)
+	if (r != LUCID_EMUL_OK || (!io->emul.nr_writes && !io->emul.nr_reads))
 		return LUCID_SLOW;
 	lucid_emul_commit(vcpu);
 	io->next_write = 0;

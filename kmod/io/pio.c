@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Port I/O: every port belongs to userspace.
+ * Port I/O: every port belongs to userspace, except those of the interrupt
+ * controllers in the kernel.
  *
  * The data travels in the page behind kvm_run.  The instruction is complete,
  * and RIP moves, when KVM_RUN is called again (KVM's api.rst, KVM_EXIT_IO).
@@ -28,6 +29,15 @@ static int pio_exit(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u32 cou
 	return LUCID_TO_USER;
 }
 
+/* A 32-bit result clears the upper half, smaller ones leave the rest. */
+static void set_rax(struct lucid_vcpu *vcpu, u32 value, u8 size)
+{
+	if (size == 4)
+		vcpu->regs[LUCID_RAX] = value;
+	else
+		memcpy(&vcpu->regs[LUCID_RAX], &value, size);
+}
+
 /**
  * lucid_pio - IN or OUT
  * @vcpu: the vCPU, at the instruction
@@ -40,10 +50,16 @@ static int pio_exit(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u32 cou
  */
 int lucid_pio(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip)
 {
+	u32 value = vcpu->regs[LUCID_RAX];
+
+	if (lucid_irq_port(vcpu, port, size, in, &value)) {
+		if (in)
+			set_rax(vcpu, value, size);
+		lucid_hw_skip(vcpu, next_rip);
+		return LUCID_REENTER;
+	}
 	vcpu->io.next_rip = next_rip;
 	if (!in) {
-		u32 value = vcpu->regs[LUCID_RAX];
-
 		memcpy(vcpu->pio_data, &value, size);
 		return pio_exit(vcpu, port, size, false, 1, LUCID_COMPLETE_PIO_OUT);
 	}
@@ -102,7 +118,7 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 {
 	struct lucid_emul_ctxt *c = &vcpu->io.emul;
 	unsigned int seg;
-	u64 count, linear, left;
+	u64 count, linear, left, done;
 	int reg, r;
 
 	r = lucid_emul_start(vcpu, false);
@@ -142,6 +158,14 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 			r = c->ops->probe_write(c, linear + count * size - 1, 1);
 		if (r != LUCID_EMUL_OK)
 			return lucid_emul_fault(vcpu, r);
+		/* One unit a time: the next may be a different register. */
+		if (lucid_irq_port(vcpu, port, size, true, vcpu->pio_data)) {
+			r = lucid_linear_copy(vcpu, linear, vcpu->pio_data, size, true);
+			if (r != LUCID_EMUL_OK)
+				return lucid_emul_fault(vcpu, r);
+			string_advance(vcpu, reg, 1, rep);
+			return LUCID_REENTER;
+		}
 		vcpu->io.linear = linear;
 		vcpu->io.rep = rep;
 		return pio_exit(vcpu, port, size, true, count, LUCID_COMPLETE_STRING_IN);
@@ -149,6 +173,13 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 	r = lucid_linear_copy(vcpu, linear, vcpu->pio_data, count * size, false);
 	if (r != LUCID_EMUL_OK)
 		return lucid_emul_fault(vcpu, r);
+	for (done = 0; done < count; done++)
+		if (!lucid_irq_port(vcpu, port, size, false, vcpu->pio_data + done * size))
+			break;
+	if (done) {
+		string_advance(vcpu, reg, done, rep);
+		return LUCID_REENTER;
+	}
 	r = pio_exit(vcpu, port, size, false, count, LUCID_COMPLETE_NONE);
 	string_advance(vcpu, reg, count, rep);
 	return r;
@@ -178,11 +209,7 @@ int lucid_pio_complete(struct lucid_vcpu *vcpu, enum lucid_complete complete)
 	}
 	if (complete == LUCID_COMPLETE_PIO_IN) {
 		memcpy(&value, vcpu->pio_data, io->size);
-		/* A 32-bit result clears the upper half, smaller ones leave the rest. */
-		if (io->size == 4)
-			vcpu->regs[LUCID_RAX] = value;
-		else
-			memcpy(&vcpu->regs[LUCID_RAX], &value, io->size);
+		set_rax(vcpu, value, io->size);
 	}
 	lucid_hw_skip(vcpu, io->next_rip);
 	return LUCID_REENTER;

@@ -259,6 +259,8 @@ static int svm_hlt(struct lucid_vcpu *vcpu, bool atomic)
 
 	if (r != LUCID_REENTER)
 		return r;
+	if (vcpu->vm->irq.in_kernel)
+		return LUCID_HALTED;
 	vcpu->run->exit_reason = KVM_EXIT_HLT;
 	return LUCID_TO_USER;
 }
@@ -349,7 +351,7 @@ static int svm_iret(struct lucid_vcpu *vcpu)
 /* A triple fault.  The VMCB is undefined now (APM vol. 2, "Shutdown Intercept"). */
 static int svm_shutdown(struct lucid_vcpu *vcpu)
 {
-	lucid_vcpu_reset(vcpu);
+	lucid_vcpu_reset(vcpu, false);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return LUCID_TO_USER;
 }
@@ -424,6 +426,7 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 		return LUCID_REENTER_IRQ;
 	case SVM_EXIT_VINTR:
 		lucid_hw_interrupt_window(vcpu, false);
+		WRITE_ONCE(vcpu->irq.check, true);
 		return LUCID_REENTER;
 	case SVM_EXIT_CPUID:
 		return svm_cpuid(vcpu, atomic);
@@ -472,6 +475,16 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	return svm_unexpected(vcpu);
 }
 
+/* An access to the local APIC's page: no need to look for a slot. */
+static bool svm_is_apic(struct lucid_vcpu *vcpu)
+{
+	const struct vmcb_control *control = &vcpu->hw->vmcb->control;
+
+	return vcpu->vm->irq.in_kernel &&
+	       !((control->exit_info_2 ^ vcpu->apic_base) & PAGE_MASK) &&
+	       !(control->exit_int_info & SVM_EVENT_VALID);
+}
+
 /** lucid_hw_exit_fast - serve the exit with interrupts off, or say where it must be */
 int lucid_hw_exit_fast(struct lucid_vcpu *vcpu)
 {
@@ -480,7 +493,7 @@ int lucid_hw_exit_fast(struct lucid_vcpu *vcpu)
 	vcpu->stats.exit_index = svm_exit_index(code);
 	/* What guests do most, compared directly. */
 	if (code == SVM_EXIT_NPF)
-		return LUCID_ATOMIC;
+		return svm_is_apic(vcpu) ? LUCID_MMIO : LUCID_ATOMIC;
 	if (code == SVM_EXIT_IOIO)
 		return svm_ioio(vcpu, true);
 	if (code == SVM_EXIT_INTR)

@@ -553,7 +553,7 @@ void lucid_hw_entry_failed(struct lucid_vcpu *vcpu)
 	if (vcpu->hw->kept_valid)
 		memcpy(&vcpu->hw->vmcb->save, vcpu->hw->kept, SVM_KEPT);
 	else
-		lucid_vcpu_reset(vcpu);	/* the guest made it so itself */
+		lucid_vcpu_reset(vcpu, false);	/* the guest made it so itself */
 }
 
 /* ---- events ---------------------------------------------------------------- */

@@ -262,7 +262,8 @@ static int __init offer_add_leaf(u32 function)
 		e->eax = min_t(u32, cpuid_eax(0), MAX_BASIC);
 		break;
 	case 1:
-		e->ecx |= B(HYPERVISOR);
+		/* The local APIC is ours, whatever the host's can do. */
+		e->ecx |= B(HYPERVISOR) | B(X2APIC);
 		break;
 	case 4:
 	case 0x8000001d:
@@ -393,7 +394,7 @@ int __init lucid_cpuid_module_init(void)
 
 	if (offer.nr + 2 > LUCID_MAX_CPUID)
 		return -E2BIG;
-	/* "I am KVM", for its ABI's sake, with none of its paravirtual features. */
+	/* "I am KVM", for its ABI's sake, with the clock of its paravirtual features. */
 	e = &offer.entries[offer.nr++];
 	e->function = KVM_CPUID_SIGNATURE;
 	e->eax = KVM_CPUID_FEATURES;
@@ -402,6 +403,8 @@ int __init lucid_cpuid_module_init(void)
 	memcpy(&e->edx, signature + 8, 4);
 	e = &offer.entries[offer.nr++];
 	e->function = KVM_CPUID_FEATURES;
+	e->eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
+		 BIT(KVM_FEATURE_NOP_IO_DELAY) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
 
 	offer.cr4_reserved = cr4_reserved(offer.entries, offer.nr);
 	return 0;

@@ -154,8 +154,18 @@ int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value)
 	if (value != vcpu->cr8) {
 		vcpu->cr8 = value;
 		lucid_hw_set_cr8(vcpu, value);
+		/* CR8 and TPR are one (SDM vol. 3A, "Interaction of Task Priorities"). */
+		lucid_lapic_set_tpr(&vcpu->irq.lapic, value << 4);
+		WRITE_ONCE(vcpu->irq.check, true);
 	}
 	return 0;
+}
+
+/* The other way: the local APIC's TPR has been written. */
+void lucid_apic_tpr_changed(struct lucid_vcpu *vcpu)
+{
+	vcpu->cr8 = vcpu->irq.lapic.regs[LUCID_APIC_TPR >> 4] >> 4 & 15;
+	lucid_hw_set_cr8(vcpu, vcpu->cr8);
 }
 
 /* Bits that exist; the host must have NX for its own sake. */
@@ -334,7 +344,7 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 	lucid_hw_skip(vcpu, c->rip + insn->len);
 
 	/* A lower priority may let an interrupt through that userspace holds. */
-	if (vcpu->cr8 < old_cr8) {
+	if (vcpu->cr8 < old_cr8 && !vcpu->vm->irq.in_kernel) {
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 		return LUCID_TO_USER;
 	}

@@ -15,6 +15,7 @@
  *
  * A guest cannot make any of this write to the log.
  */
+#include <linux/kvm_para.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -72,6 +73,9 @@ enum msr_kind {
 	MSR_KIND_TSC_AUX,
 	MSR_KIND_HWCR,
 	MSR_KIND_DE_CFG,
+	MSR_APIC,		/* x2APIC registers, TSC_DEADLINE: irq/deliver.c */
+	MSR_SYSTEM_TIME,	/* kvmclock: clock.c */
+	MSR_WALL_CLOCK,
 };
 
 struct msr_row {
@@ -90,6 +94,8 @@ struct msr_row {
 static const struct msr_row rows[] = {
 	RANGE(MSR_IA32_P5_MC_ADDR, MSR_IA32_P5_MC_TYPE, MSR_CONST, 0),		/* 0x0 */
 	LISTED(MSR_IA32_TSC, MSR_TSC, 0),					/* 0x10 */
+	ROW(MSR_KVM_WALL_CLOCK, MSR_WALL_CLOCK, 0),				/* 0x11 */
+	ROW(MSR_KVM_SYSTEM_TIME, MSR_SYSTEM_TIME, 0),				/* 0x12 */
 	ROW(MSR_IA32_PLATFORM_ID, MSR_CONST, 0),				/* 0x17 */
 	ROW(MSR_IA32_APICBASE, MSR_APIC_BASE, 0),				/* 0x1b */
 	ROW(MSR_IA32_EBL_CR_POWERON, MSR_CONST, 0),				/* 0x2a */
@@ -127,7 +133,11 @@ static const struct msr_row rows[] = {
 	ROW(MSR_DRAM_ENERGY_STATUS, MSR_CONST, 0),				/* 0x619 */
 	ROW(MSR_PP0_ENERGY_STATUS, MSR_CONST, 0),				/* 0x639 */
 	ROW(MSR_PP1_ENERGY_STATUS, MSR_CONST, 0),				/* 0x641 */
+	LISTED(MSR_IA32_TSC_DEADLINE, MSR_APIC, 0),				/* 0x6e0 */
+	RANGE(0x800, 0x8ff, MSR_APIC, 0),					/* x2APIC */
 	ROW(MSR_IA32_XSS, MSR_HOST_ZERO, 0),					/* 0xda0 */
+	LISTED(MSR_KVM_WALL_CLOCK_NEW, MSR_WALL_CLOCK, 0),			/* 0x4b564d00 */
+	LISTED(MSR_KVM_SYSTEM_TIME_NEW, MSR_SYSTEM_TIME, 0),
 
 	ROW(MSR_EFER, MSR_KIND_EFER, 0),					/* 0xc0000080 */
 	LISTED(MSR_STAR, MSR_HW, 0),
@@ -277,6 +287,8 @@ static int set_apic_base(struct lucid_vcpu *vcpu, u64 value, bool host)
 			return LUCID_GP;
 	}
 	vcpu->apic_base = value;
+	lucid_lapic_set_mode(&vcpu->irq.lapic, value & on, value & APIC_BASE_X2APIC);
+	WRITE_ONCE(vcpu->irq.check, true);
 	if ((old ^ value) & on)
 		lucid_cpuid_update(vcpu);
 	return 0;
@@ -293,6 +305,8 @@ static void set_tsc_offset(struct lucid_vcpu *vcpu, u64 offset)
 {
 	vcpu->tsc_offset = offset;
 	lucid_hw_set_tsc_offset(vcpu, offset);
+	if (vcpu->msrs.system_time & 1)
+		lucid_request(vcpu, LUCID_REQ_CLOCK);
 }
 
 /*
@@ -417,6 +431,14 @@ int lucid_msr_get(struct lucid_vcpu *vcpu, u32 index, u64 *value, bool host)
 		return 0;
 	case MSR_MCG_CAP:
 		*value = m->mcg_cap;
+		return 0;
+	case MSR_APIC:
+		return lucid_irq_get_msr(vcpu, index, value);
+	case MSR_SYSTEM_TIME:
+		*value = m->system_time;
+		return 0;
+	case MSR_WALL_CLOCK:
+		*value = m->wall_clock;
 		return 0;
 	case MSR_MCG_CTL:
 		if (!(m->mcg_cap & MCG_CTL_P) && !host)
@@ -554,6 +576,14 @@ int lucid_msr_set(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host)
 		if ((value & ~de_cfg_value()) || (!host && value != de_cfg_value()))
 			return LUCID_GP;
 		m->de_cfg = value;
+		return 0;
+	case MSR_APIC:
+		return lucid_irq_set_msr(vcpu, index, value, host);
+	case MSR_SYSTEM_TIME:
+		lucid_clock_set_msr(vcpu, false, value);
+		return 0;
+	case MSR_WALL_CLOCK:
+		lucid_clock_set_msr(vcpu, true, value);
 		return 0;
 	case MSR_MCG_CTL:
 		if (!(m->mcg_cap & MCG_CTL_P) && (value || !host))

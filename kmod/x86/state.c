@@ -258,14 +258,15 @@ int lucid_set_debugregs(struct lucid_vcpu *vcpu, const struct kvm_debugregs *d)
 /* ---- reset ------------------------------------------------------------------------------------ */
 
 /**
- * lucid_vcpu_reset - a CPU that was just switched on
+ * lucid_vcpu_reset - a CPU that was just switched on, or got an INIT
  * @vcpu: the vCPU
+ * @init: INIT: the FPU, the MSRs and the APIC's mode stay
  *
  * SDM vol. 3A, "Processor State After Reset"; APM vol. 2, "Initial Processor
  * State".  Tags, counters and CPUID stay.
  * Context: vcpu->lock, or before anybody knows the vCPU.
  */
-void lucid_vcpu_reset(struct lucid_vcpu *vcpu)
+void lucid_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 {
 	struct kvm_segment seg = { .limit = 0xffff, .type = 3, .s = 1, .present = 1 };
 	const struct kvm_dtable dt = { .limit = 0xffff };
@@ -277,11 +278,16 @@ void lucid_vcpu_reset(struct lucid_vcpu *vcpu)
 	memset(vcpu->regs, 0, sizeof(vcpu->regs));
 	memset(vcpu->dr, 0, sizeof(vcpu->dr));
 	vcpu->io.complete = LUCID_COMPLETE_NONE;
-	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
-	vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
-			  (vcpu->id ? 0 : MSR_IA32_APICBASE_BSP);
-	lucid_msr_reset(vcpu);
-	lucid_fpu_reset(vcpu);
+	/* With the APICs in the kernel the others wait for INIT and SIPI. */
+	vcpu->mp_state = vcpu->vm->irq.in_kernel && vcpu->id != vcpu->vm->irq.boot_id ?
+			 KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
+	if (!init) {
+		vcpu->apic_base = APIC_DEFAULT_PHYS_BASE | MSR_IA32_APICBASE_ENABLE |
+			(vcpu->id == vcpu->vm->irq.boot_id ? MSR_IA32_APICBASE_BSP : 0);
+		lucid_msr_reset(vcpu);
+		lucid_fpu_reset(vcpu);
+	}
+	lucid_irq_vcpu_reset(vcpu, init);
 	lucid_hw_vcpu_reset(vcpu);
 
 	for (i = 0; i < ARRAY_SIZE(data); i++)
@@ -307,4 +313,20 @@ void lucid_vcpu_reset(struct lucid_vcpu *vcpu)
 	lucid_hw_set_rflags(vcpu, X86_EFLAGS_FIXED);
 	vcpu->regs[LUCID_RDX] = 0x600;	/* family 6, as KVM without CPUID */
 	lucid_flush_guest(vcpu);
+}
+
+/**
+ * lucid_vcpu_start - SIPI: real mode at @vector * 4096
+ * @vcpu: the vCPU, after an INIT
+ * @vector: of the SIPI
+ */
+void lucid_vcpu_start(struct lucid_vcpu *vcpu, u8 vector)
+{
+	struct kvm_segment cs;
+
+	lucid_hw_get_seg(vcpu, LUCID_SEG_CS, &cs);
+	cs.selector = vector << 8;
+	cs.base = (u32)vector << 12;
+	lucid_hw_set_seg(vcpu, LUCID_SEG_CS, &cs);
+	lucid_hw_set_rip(vcpu, 0);
 }

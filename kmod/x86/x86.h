@@ -71,6 +71,7 @@ struct lucid_msrs {
 	u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
 	s64 tsc_adjust;
 	u64 hwcr, de_cfg, power_ctl;
+	u64 system_time, wall_clock;	/* kvmclock: clock.c */
 };
 
 void lucid_msr_reset(struct lucid_vcpu *vcpu);
@@ -113,6 +114,7 @@ bool lucid_cr0_valid(u64 cr0);
 int lucid_set_cr0(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_cr4(struct lucid_vcpu *vcpu, u64 value);
 int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value);
+void lucid_apic_tpr_changed(struct lucid_vcpu *vcpu);
 int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
 int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
 int lucid_cr_access(struct lucid_vcpu *vcpu);
@@ -131,7 +133,18 @@ int lucid_set_events(struct lucid_vcpu *vcpu, const struct kvm_vcpu_events *e);
 void lucid_get_debugregs(struct lucid_vcpu *vcpu, struct kvm_debugregs *d);
 int lucid_set_debugregs(struct lucid_vcpu *vcpu, const struct kvm_debugregs *d);
 int lucid_translate(struct lucid_vcpu *vcpu, struct kvm_translation *t);
-void lucid_vcpu_reset(struct lucid_vcpu *vcpu);
+void lucid_vcpu_reset(struct lucid_vcpu *vcpu, bool init);
+void lucid_vcpu_start(struct lucid_vcpu *vcpu, u8 vector);
+
+/* ---- clock.c ---- */
+
+struct lucid_vm;
+
+void lucid_clock_vm_init(struct lucid_vm *vm);
+void lucid_clock_serve(struct lucid_vcpu *vcpu, bool wall);
+void lucid_clock_set_msr(struct lucid_vcpu *vcpu, bool wall, u64 value);
+void lucid_clock_get(struct lucid_vm *vm, struct kvm_clock_data *d);
+int lucid_clock_set(struct lucid_vm *vm, const struct kvm_clock_data *d);
 
 /* ---- event.c ---- */
 
