@@ -313,12 +313,12 @@ int lucid_irq_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value)
 {
 	struct lucid_lapic *l = &vcpu->irq.lapic;
 
-	if (!vcpu->vm->irq.in_kernel)
-		return LUCID_GP;
 	if (index == MSR_IA32_TSC_DEADLINE) {
 		*value = l->tsc_deadline;
 		return 0;
 	}
+	if (!vcpu->vm->irq.in_kernel)
+		return LUCID_GP;
 	lucid_irq_sync(vcpu);
 	WRITE_ONCE(vcpu->irq.check, true);
 	return lucid_lapic_read_msr(l, index, now_ns(), value) ? LUCID_GP : 0;
@@ -330,14 +330,14 @@ int lucid_irq_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host)
 	u8 vector = 0;
 	u32 what;
 
-	if (!vcpu->vm->irq.in_kernel)
-		return LUCID_GP;
 	if (index == MSR_IA32_TSC_DEADLINE) {
 		/* In the other modes a write is lost (SDM, "TSC-Deadline Mode"). */
-		if (lucid_lapic_tsc_deadline_mode(l))
+		if (vcpu->vm->irq.in_kernel && lucid_lapic_tsc_deadline_mode(l))
 			set_tsc_deadline(vcpu, value);
 		return 0;
 	}
+	if (!vcpu->vm->irq.in_kernel)
+		return LUCID_GP;
 	what = lucid_lapic_write_msr(l, index, value, now_ns(), &vector);
 	if (what & LUCID_APIC_GP)
 		return LUCID_GP;
@@ -358,6 +358,7 @@ void lucid_irq_vcpu_init(struct lucid_vcpu *vcpu)
 	irq->timer.function = timer_fires;
 	irq->armed = LUCID_NEVER;
 	irq->lapic.id = vcpu->id;
+	irq->lapic.bsp = vcpu->id == vcpu->vm->irq.boot_id;
 	irq->lapic.timer_deadline = LUCID_NEVER;
 	lucid_lapic_reset(&irq->lapic, false);
 }

@@ -511,7 +511,7 @@ void lucid_lapic_reset(struct lucid_lapic *l, bool init)
 	for (offset = LUCID_APIC_LVTT; offset <= LUCID_APIC_LVTERR; offset += 16)
 		set_reg(l, offset, LUCID_APIC_LVT_MASKED);
 	/* The BSP's LINT0 lets the 8259s through, as firmware leaves it and KVM does. */
-	if (!init && !l->id)
+	if (l->bsp)
 		set_reg(l, LUCID_APIC_LVT0, LUCID_IRQ_EXTINT << LVT_MODE_SHIFT);
 	if (l->x2apic)
 		set_reg(l, LUCID_APIC_LDR, x2apic_ldr(l->id));

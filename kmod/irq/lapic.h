@@ -56,6 +56,7 @@
 struct lucid_lapic {
 	u32 regs[64];		/* register at offset o is regs[o >> 4] */
 	u32 id;			/* the vCPU's number: x2APIC id, initial xAPIC id */
+	bool bsp;		/* the first CPU */
 	bool enabled;		/* APIC_BASE.EN */
 	bool x2apic;		/* APIC_BASE.EXTD */
 	u32 esr_pending;	/* errors since the last write to ESR */
@@ -73,7 +74,7 @@ struct lucid_lapic {
 #define LUCID_APIC_CHECK	(1u << 3)	/* what can be delivered may have changed */
 #define LUCID_APIC_GP		(1u << 4)	/* x2APIC: #GP(0), nothing changed */
 
-/* Power-up and INIT. @bsp: LINT0 as PCs' firmware leaves it (ExtINT) is KVM's way. */
+/* Power-up and INIT. */
 void lucid_lapic_reset(struct lucid_lapic *l, bool init);
 
 /* APIC_BASE was written (and is legal): follow EN and EXTD. */
