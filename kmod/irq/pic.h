@@ -21,7 +21,6 @@ struct lucid_pic_chip {
 	u8 lowest;		/* input of lowest priority: 7 after ICW1 */
 	u8 init;		/* next of ICW2..4 that is expected, 0: none */
 	bool icw4;		/* ICW1 announced one */
-	bool single;		/* ICW1: no cascade (accepted, means nothing in a PC) */
 	bool read_isr;		/* OCW3: the command port reads ISR, not IRR */
 	bool poll;		/* OCW3: the next read is a poll */
 	bool special_mask;
@@ -37,9 +36,9 @@ void lucid_pic_reset(struct lucid_pic *p);
 
 /*
  * lucid_pic_set_line() - an input rises or falls
- * @irq: 0..15, not 2
- * Return: as KVM_IRQ_LINE_STATUS: 1 delivered to IRR, 0 coalesced (it was
- * requested already), -1 masked.
+ * @irq: 0..15 (2 is the slave's: a client that raises it gets a spurious 15, as from KVM)
+ * Return: as KVM_IRQ_LINE_STATUS: 1 delivered to IRR (or the line fell), 0
+ * coalesced (it was requested already), -1 masked.
  */
 int lucid_pic_set_line(struct lucid_pic *p, unsigned int irq, bool level);
 

@@ -19,19 +19,20 @@
 
 struct lucid_pit_channel {
 	u32 count;		/* 1..65536, as loaded */
-	u64 loaded;		/* ns: when counting began */
+	u64 loaded;		/* ns: when counting began; U64_MAX: not since the control word */
 	u16 latched;
 	u8 latch_state;		/* bytes of @latched still to be read, and which */
 	u8 status, status_latched;
 	u8 read_state, write_state;
 	u8 write_latch;
-	u8 rw_mode, mode;	/* as in the control word */
+	u8 rw_mode, mode;	/* as in the control word; mode 0xff: never programmed */
 	bool bcd, gate;
 };
 
 struct lucid_pit {
 	struct lucid_pit_channel channel[3];
 	bool speaker;		/* port 0x61 bit 1 */
+	bool hpet_legacy;	/* KVM_PIT_FLAGS_HPET_LEGACY: no IRQ 0 from here */
 	u64 next;		/* ns: channel 0's output rises next; U64_MAX never */
 };
 
@@ -55,7 +56,7 @@ static inline u64 lucid_pit_next(const struct lucid_pit *p)
  */
 u32 lucid_pit_advance(struct lucid_pit *p, u64 now);
 
-/* KVM_GET_PIT2, KVM_SET_PIT2. Any image is safe to set. */
+/* KVM_GET_PIT2, KVM_SET_PIT2. Any image is safe to set; counting begins anew, as in KVM. */
 void lucid_pit_get(const struct lucid_pit *p, struct kvm_pit_state2 *s, u64 now);
 void lucid_pit_set(struct lucid_pit *p, const struct kvm_pit_state2 *s, u64 now);
 
