@@ -571,6 +571,14 @@ static bool fetch_event(struct vcpu *c)
 	return true;
 }
 
+void vcpu_fetch(struct vcpu *c, int r)
+{
+	if (r)
+		c->event = (struct guest_event){ .kind = G_ERROR, .a = -r };
+	else if (!fetch_event(c))
+		c->event = (struct guest_event){ .kind = G_EXIT };
+}
+
 int guest_timeout = 20;
 
 int vcpu_next(struct vcpu *c)
@@ -589,10 +597,8 @@ int vcpu_next(struct vcpu *c)
 	if (timed_out) {
 		c->run->immediate_exit = 0;
 		c->event = (struct guest_event){ .kind = G_TIMEOUT };
-	} else if (r) {
-		c->event = (struct guest_event){ .kind = G_ERROR, .a = -r };
-	} else if (!fetch_event(c)) {
-		c->event = (struct guest_event){ .kind = G_EXIT };
+	} else {
+		vcpu_fetch(c, r);
 	}
 	return c->event.kind;
 }

@@ -214,6 +214,8 @@ extern int guest_timeout;	/* seconds for one vcpu_next(), 20 */
 int vcpu_run(struct vcpu *c);
 /* Run until something happens; returns the kind and fills c->event. */
 int vcpu_next(struct vcpu *c);
+/* What vcpu_run(), which returned @r, means, into c->event */
+void vcpu_fetch(struct vcpu *c, int r);
 /* Says on stderr where the guest is; used when an expectation fails. */
 void vcpu_dump(struct vcpu *c);
 
