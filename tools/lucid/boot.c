@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "acpi.h"
 #include "boot.h"
 #include "load.h"
 #include "lucid.h"
@@ -59,13 +60,9 @@ struct pvh_start_info {
 	uint32_t map_entries, reserved;
 };
 
-#define MAX_RANGES	6
-
-/* The ranges of a PC with this much memory; returns how many. */
-static unsigned int memory_map(const struct vm *vm, struct boot_range *r)
+unsigned int boot_memory_map(const struct vm *vm, struct boot_range *r)
 {
-	uint64_t low = vm->mem_size < RAM_HOLE_START ? vm->mem_size :
-						       RAM_HOLE_START;
+	uint64_t low = vm_mem_low(vm);
 	unsigned int n = 0;
 
 	r[n++] = (struct boot_range){ 0, 0x9fc00, BOOT_RAM, 0 };
@@ -94,7 +91,7 @@ static void write_flat(struct vm *vm, const struct image *image,
 		.image_size = image->size,
 		.cmdline = BOOT_CMDLINE,
 		.map = BOOT_MAP,
-		.map_entries = memory_map(vm, map),
+		.map_entries = boot_memory_map(vm, map),
 		.cpus = cpus,
 	};
 }
@@ -106,9 +103,8 @@ static void write_multiboot(struct vm *vm)
 	struct multiboot_mmap *map = vm_ram_or_die(vm, BOOT_MAP,
 						   MAX_RANGES * sizeof(*map));
 	struct boot_range ranges[MAX_RANGES];
-	unsigned int n = memory_map(vm, ranges);
-	uint64_t upper = vm->mem_size < RAM_HOLE_START ? vm->mem_size :
-							 RAM_HOLE_START;
+	unsigned int n = boot_memory_map(vm, ranges);
+	uint64_t upper = vm_mem_low(vm);
 
 	for (unsigned int i = 0; i < n; i++)
 		map[i] = (struct multiboot_mmap){
@@ -140,9 +136,10 @@ static void write_pvh(struct vm *vm)
 	*info = (struct pvh_start_info){
 		.magic = PVH_MAGIC,
 		.version = PVH_VERSION,
+		.rsdp = ACPI_RSDP,
 		.cmdline = BOOT_CMDLINE,
 		.map = BOOT_MAP,
-		.map_entries = memory_map(vm, map),
+		.map_entries = boot_memory_map(vm, map),
 	};
 }
 
@@ -162,38 +159,63 @@ static void write_page_tables(struct vm *vm)
 		pd[i] = i * 2 * MIB | flags | PTE_PS;
 }
 
-void boot_write(struct vm *vm, const struct image *image, const char *cmdline,
-		unsigned int cpus)
+/* Each with its TSS, which a vCPU must have, and that one's upper half. */
+#define TSS_DESCRIPTOR	(0x00008b0000000067 | (uint64_t)BOOT_TSS << 16), 0
+static const uint64_t gdt[] = {
+	0,
+	0x00cf9b000000ffff,	/* code32: base 0, limit 4 GiB */
+	0x00cf93000000ffff,	/* data: base 0, limit 4 GiB */
+	0x00af9b000000ffff,	/* code64 */
+	TSS_DESCRIPTOR,
+};
+static const uint64_t linux_gdt[] = {
+	0,
+	0,
+	0x00af9b000000ffff,	/* code64 */
+	0x00cf93000000ffff,	/* data */
+	TSS_DESCRIPTOR,
+};
+
+static void write_cmdline(struct vm *vm, const struct image *image,
+			  const char *cmdline)
 {
-	static const uint64_t gdt[] = {
-		0,
-		0x00cf9b000000ffff,	/* code32: base 0, limit 4 GiB */
-		0x00cf93000000ffff,	/* data: base 0, limit 4 GiB */
-		0x00af9b000000ffff,	/* code64 */
-		0x00008b0000000067 | (uint64_t)BOOT_TSS << 16,	/* TSS */
-		0,			/* its upper half in long mode */
-	};
 	const bool named = image->format == IMAGE_MULTIBOOT;
 	char *to = vm_ram_or_die(vm, BOOT_CMDLINE,
 				 BOOT_AREA_END - BOOT_CMDLINE);
 	size_t room = BOOT_AREA_END - BOOT_CMDLINE;
 
+	if (room > image->cmdline_max && image->cmdline_max)
+		room = image->cmdline_max + 1;
 	/* multiboot: the image's name is the first word, as GRUB has it */
 	if ((size_t)snprintf(to, room, "%s%s%s", named ? image->path : "",
 			     named && *cmdline ? " " : "", cmdline) >= room)
-		die("--cmdline: longer than %zu characters", room - 1);
+		die("--cmdline: longer than the %zu characters that %s takes",
+		    room - 1, image->path);
+}
+
+void boot_write(struct vm *vm, struct image *image, const char *cmdline,
+		unsigned int cpus)
+{
+	write_cmdline(vm, image, cmdline);
 	memcpy(vm_ram_or_die(vm, BOOT_GDT, sizeof(gdt)), gdt, sizeof(gdt));
+	if (image->start == 64)
+		write_page_tables(vm);
 	switch (image->format) {
+	case IMAGE_LINUX:
+		memcpy(vm_ram_or_die(vm, BOOT_LINUX_GDT, sizeof(linux_gdt)),
+		       linux_gdt, sizeof(linux_gdt));
+		acpi_write(vm, cpus);
+		linux_boot_write(vm, image);
+		break;
 	case IMAGE_MULTIBOOT:
 		write_multiboot(vm);
 		break;
 	case IMAGE_PVH:
+		acpi_write(vm, cpus);
 		write_pvh(vm);
 		break;
 	default:
 		write_flat(vm, image, cpus);
-		if (image->start == 64)
-			write_page_tables(vm);
 		break;
 	}
 }
@@ -264,6 +286,12 @@ static void start_protected(struct kvm_sregs *s, struct kvm_regs *r,
 		s->cs.selector = BOOT_SEL_CODE64;
 		s->cs.db = 0;
 		s->cs.l = 1;
+		if (image->format == IMAGE_LINUX) {
+			s->gdt.base = BOOT_LINUX_GDT;
+			s->cs.selector = BOOT_SEL_LINUX_CODE;
+			data.selector = BOOT_SEL_LINUX_DATA;
+			s->ds = s->es = s->fs = s->gs = s->ss = data;
+		}
 		s->cr0 |= CR0_PG | CR0_MP | CR0_NE | CR0_WP;
 		s->cr3 = BOOT_TABLES;
 		/* SSE on: compilers use it */
@@ -277,13 +305,15 @@ static void start_protected(struct kvm_sregs *s, struct kvm_regs *r,
 
 void boot_vcpu(struct vcpu *vcpu, const struct image *image)
 {
+	struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
 	struct kvm_regs regs = { .rflags = 2 };
 	struct kvm_sregs sregs;
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
 		die("%s: KVM_GET_SREGS: %s", vcpu->vm->dev, strerror(errno));
-	/* There is no local APIC: its enable bit is what CPUID follows. */
-	sregs.apic_base = APIC_BASE | (vcpu->index ? 0 : APIC_BASE_BSP);
+	/* Without a local APIC: its enable bit is what CPUID follows. */
+	if (!vcpu->vm->irqchip)
+		sregs.apic_base = APIC_BASE | (vcpu->index ? 0 : APIC_BASE_BSP);
 	if (image->start == 16)
 		start_16(&sregs, &regs, image);
 	else
@@ -296,6 +326,9 @@ void boot_vcpu(struct vcpu *vcpu, const struct image *image)
 	case IMAGE_PVH:
 		regs.rbx = BOOT_AREA;
 		break;
+	case IMAGE_LINUX:
+		regs.rsi = BOOT_PARAMS;
+		break;
 	default:
 		regs.rax = BOOT_MAGIC;
 		regs.rdi = BOOT_AREA;
@@ -306,4 +339,9 @@ void boot_vcpu(struct vcpu *vcpu, const struct image *image)
 		die("%s: KVM_SET_SREGS: %s", vcpu->vm->dev, strerror(errno));
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0)
 		die("%s: KVM_SET_REGS: %s", vcpu->vm->dev, strerror(errno));
+	/* one that waits for the first CPU's call would not start */
+	if (vcpu->vm->irqchip && vcpu->index &&
+	    ioctl(vcpu->fd, KVM_SET_MP_STATE, &runnable) < 0)
+		die("%s: KVM_SET_MP_STATE: %s", vcpu->vm->dev,
+		    strerror(errno));
 }

@@ -17,6 +17,8 @@
 #define BOOT_AREA_END	0x2000
 #define BOOT_TABLES	0x90000	/* --start 64: page tables, 6 pages */
 #define BOOT_TABLES_END	0x96000
+#define BOOT_PARAMS	0x3000	/* Linux: its "zero page" */
+#define BOOT_LINUX_GDT	0x4000	/* null, null, code64 10, data 18, TSS 20 */
 #define BOOT_STACK	0x90000	/* the stack's top in all flat modes */
 
 #define BOOT_MAGIC	0x4c554344	/* in EAX and in the boot block */
@@ -26,6 +28,8 @@
 #define BOOT_SEL_DATA	0x10
 #define BOOT_SEL_CODE64	0x18
 #define BOOT_SEL_TSS	0x20
+#define BOOT_SEL_LINUX_CODE	0x10	/* as its boot protocol wants */
+#define BOOT_SEL_LINUX_DATA	0x18
 
 #define PORT_DEBUG_EXIT	0xf4
 #define PORT_DEBUG_CON	0xe9

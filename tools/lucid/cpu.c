@@ -56,7 +56,7 @@ static bool prepare_entry(struct cpu *cpu)
 	__atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	if (m->over)
 		return false;
-	if (cpu->vcpu.index)
+	if (cpu->vcpu.index || m->vm.irqchip)
 		return true;
 	pthread_mutex_lock(&m->lock);
 	if (pic_pending(&m->pic) && run->ready_for_interrupt_injection) {

@@ -12,13 +12,16 @@
 #include "lucid.h"
 
 #define PROGRESS_FROM	(64 * MIB)	/* larger loads show how far they are */
+#define PROGRESS_AFTER	500000000ull	/* ns; and so do slower ones */
 #define CHUNK		MIB
+#define BZIMAGE		"a Linux bzImage"
 
 static const char *const format_names[] = {
 	[IMAGE_AUTO] = "unknown",
 	[IMAGE_FLAT] = "flat binary",
 	[IMAGE_MULTIBOOT] = "multiboot",
 	[IMAGE_PVH] = "PVH",
+	[IMAGE_LINUX] = "Linux",
 };
 
 const char *image_format_name(const struct image *image)
@@ -30,7 +33,7 @@ const char *image_format_name(const struct image *image)
 static const char *guess(const uint8_t *head, size_t len)
 {
 	if (len >= 0x206 && !memcmp(head + 0x202, "HdrS", 4))
-		return "a Linux bzImage";
+		return BZIMAGE;
 	if (len >= 2 && head[0] == 0x1f && head[1] == 0x8b)
 		return "gzip-compressed";
 	if (len >= 6 && !memcmp(head, "\xfd" "7zXZ", 6))
@@ -55,30 +58,63 @@ static void open_flat(struct image *image)
 		    (unsigned long long)image->at);
 }
 
+void file_open(struct file *file)
+{
+	struct stat st;
+
+	/* O_NONBLOCK: a FIFO without a writer does not hang the open */
+	file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file->fd < 0 || fstat(file->fd, &st) < 0)
+		die("%s: %s", file->path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		die("%s: is a directory, not a file", file->path);
+	if (!S_ISREG(st.st_mode))
+		die("%s: is not a regular file", file->path);
+	if (!st.st_size)
+		die("%s: is empty", file->path);
+	file->size = st.st_size;
+}
+
+/* --kernel: a bzImage and nothing else */
+static void open_linux(struct image *image, const uint8_t *head, size_t len)
+{
+	const char *looks = guess(head, len);
+
+	if (len >= 4 && !memcmp(head, "\177ELF", 4)) {
+		uint32_t entry;
+
+		image->format = IMAGE_AUTO;
+		elf_format(image, &entry);	/* damaged, or for another CPU? */
+		die("%s: is an ELF file, not a bzImage (with a PVH note it runs without --kernel)",
+		    image->path);
+	}
+	if (len >= 0x3c && !memcmp(head + 0x38, "ARM\x64", 4))
+		die("%s: is a kernel for arm64", image->path);
+	if (len >= 0x3c && !memcmp(head + 0x38, "RSC\x05", 4))
+		die("%s: is a kernel for RISC-V", image->path);
+	if (looks && strcmp(looks, BZIMAGE))
+		die("%s: is no Linux bzImage (it looks like %s)", image->path,
+		    looks);
+	linux_open(image);
+}
+
 void image_open(struct image *image)
 {
 	uint8_t head[0x210] = { 0 };
 	enum image_format is;
 	const char *looks;
-	struct stat st;
 	uint32_t entry;
 	ssize_t got;
 
-	/* O_NONBLOCK: a FIFO without a writer does not hang the open */
-	image->fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (image->fd < 0 || fstat(image->fd, &st) < 0)
-		die("%s: %s", image->path, strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		die("%s: is a directory, not an image", image->path);
-	if (!S_ISREG(st.st_mode))
-		die("%s: is not a regular file", image->path);
-	if (!st.st_size)
-		die("%s: is empty", image->path);
-	image->size = st.st_size;
+	file_open(&image->file);
 	got = pread(image->fd, head, sizeof(head), 0);
 	if (got < 0)
 		die("%s: %s", image->path, strerror(errno));
 
+	if (image->format == IMAGE_LINUX) {
+		open_linux(image, head, got);
+		return;
+	}
 	if (image->format == IMAGE_FLAT) {
 		open_flat(image);
 		return;
@@ -91,6 +127,9 @@ void image_open(struct image *image)
 			return;
 		}
 		looks = guess(head, got);
+		if (looks && !strcmp(looks, BZIMAGE))
+			die("%s: is none of the formats (it looks like %s: 'lucid run --kernel' boots one)",
+			    image->path, looks);
 		if (looks)
 			die("%s: is none of the formats (it looks like %s)",
 			    image->path, looks);
@@ -112,16 +151,53 @@ void image_open(struct image *image)
 	image->entry = entry;
 }
 
-static void progress(const struct image *image, uint64_t done, uint64_t size)
+/* What is shown of a file's progress: nothing before it is known to be slow. */
+struct progress {
+	uint64_t start;		/* ns */
+	int percent;		/* last shown; -1 nothing yet */
+};
+
+static void progress(struct progress *p, const struct file *file,
+		     uint64_t done, uint64_t size)
 {
-	static int last = -1;
 	int percent = done * 100 / size;
 
-	if (size < PROGRESS_FROM || percent == last || !isatty(STDERR_FILENO))
+	if (percent == p->percent || !isatty(STDERR_FILENO))
 		return;
-	last = percent;
-	fprintf(stderr, "\rlucid: loading %s: %d%%%s", image->path, percent,
+	if (size < PROGRESS_FROM && p->percent < 0 &&
+	    (done == size || now_ns() - p->start < PROGRESS_AFTER))
+		return;
+	p->percent = percent;
+	fprintf(stderr, "\rlucid: loading %s: %d%%%s", file->path, percent,
 		done == size ? "\r\033[K" : "");
+}
+
+void file_read(const struct file *file, uint64_t offset, uint64_t size,
+	       void *to)
+{
+	struct progress p = { .start = now_ns(), .percent = -1 };
+	uint64_t done = 0;
+
+	while (done < size) {
+		uint64_t want = size - done;
+		ssize_t got;
+
+		progress(&p, file, done, size);
+		if (want > CHUNK)
+			want = CHUNK;
+		got = pread(file->fd, (uint8_t *)to + done, want,
+			    offset + done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			die("%s: %s", file->path, strerror(errno));
+		if (!got)
+			die("%s: became shorter while it was read",
+			    file->path);
+		done += got;
+	}
+	if (size)
+		progress(&p, file, size, size);
 }
 
 static bool overlaps(uint64_t gpa, uint64_t size, uint64_t start, uint64_t end)
@@ -132,7 +208,6 @@ static bool overlaps(uint64_t gpa, uint64_t size, uint64_t start, uint64_t end)
 void image_read(struct image *image, struct vm *vm, uint64_t offset,
 		uint64_t gpa, uint64_t file_size, uint64_t mem_size)
 {
-	uint64_t done = 0;
 	uint8_t *to;
 
 	if (!mem_size)
@@ -157,35 +232,22 @@ void image_read(struct image *image, struct vm *vm, uint64_t offset,
 	    overlaps(gpa, mem_size, BOOT_TABLES, BOOT_TABLES_END))
 		die("%s: would lie over the page tables at 0x%x-0x%x",
 		    image->path, BOOT_TABLES, BOOT_TABLES_END - 1);
-	while (done < file_size) {
-		uint64_t want = file_size - done;
-		ssize_t got;
-
-		progress(image, done, file_size);
-		if (want > CHUNK)
-			want = CHUNK;
-		got = pread(image->fd, to + done, want, offset + done);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			die("%s: %s", image->path, strerror(errno));
-		if (!got)
-			die("%s: became shorter while it was read",
-			    image->path);
-		done += got;
-	}
-	if (file_size)
-		progress(image, file_size, file_size);
+	file_read(&image->file, offset, file_size, to);
 	/* the rest is zero as all fresh memory is, unless a segment was there */
 	memset(to + file_size, 0, mem_size - file_size);
 }
 
 void image_load(struct image *image, struct vm *vm)
 {
-	if (image->format == IMAGE_FLAT)
+	switch (image->format) {
+	case IMAGE_FLAT:
 		image_read(image, vm, 0, image->at, image->size, image->size);
-	else
+		break;
+	case IMAGE_LINUX:
+		linux_load(image, vm);
+		break;
+	default:
 		elf_load(image, vm);
-	close(image->fd);
-	image->fd = -1;
+		break;
+	}
 }

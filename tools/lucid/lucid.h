@@ -31,6 +31,9 @@ void die(const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 1, 2)));
 void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *xcalloc(size_t n, size_t size);
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t now_ns(void);
 
 /* The device to open: --dev, else $LUCID_DEV, else /dev/lucid. */
 const char *device_path(const char *option);

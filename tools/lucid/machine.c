@@ -11,20 +11,26 @@
 #include <errno.h>
 
 #include "boot.h"
+#include "irqchip.h"
 #include "lucid.h"
 #include "machine.h"
 
 #define NS	1000000000ull
 
-#define PORT_KEYBOARD	0x64	/* pulses the reset line, when asked to */
-#define KEYBOARD_RESET	0xfe
+#define PORT_POST	0x80	/* a PC's display of how far its BIOS came */
+#define PORT_FAST_A20	0x92	/* bit 1: A20 is open; bit 0: reset */
 
-uint64_t now_ns(void)
+/* Where a BIOS looks for how a reset was meant, and what Linux leaves there. */
+#define BIOS_RESET_FLAG	0x472
+#define RESET_WARM	0x1234
+
+/* The wall clock, for the RTC. */
+static int64_t utc_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS + ts.tv_nsec;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * (int64_t)NS + ts.tv_nsec;
 }
 
 static void send_byte(void *arg, uint8_t byte)
@@ -37,13 +43,17 @@ static void send_byte(void *arg, uint8_t byte)
 
 void machine_init(struct machine *m)
 {
-	memset(m, 0, sizeof(*m));
+	const uint64_t low = vm_mem_low(&m->vm);
+
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->end_lock, NULL);
 	pthread_cond_init(&m->wake, NULL);
 	serial_init(&m->serial, send_byte, m);
 	pic_init(&m->pic);
 	pit_init(&m->pit);
+	rtc_init(&m->rtc, low, m->vm.mem_size - low);
+	kbd_init(&m->kbd);
+	pm_init(&m->pm);
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC,
 				     TFD_CLOEXEC | TFD_NONBLOCK);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -132,6 +142,10 @@ static void feed_serial(struct machine *m)
 void machine_update_irqs(struct machine *m)
 {
 	feed_serial(m);
+	if (m->vm.irqchip) {
+		irqchip_set_line(&m->vm, SERIAL_IRQ, serial_irq(&m->serial));
+		return;
+	}
 	pic_set_line(&m->pic, SERIAL_IRQ, serial_irq(&m->serial));
 	if (!pic_pending(&m->pic))
 		return;
@@ -161,6 +175,25 @@ static void pit_changed(struct machine *m)
 	arm_timer(m);
 }
 
+static void reset(struct machine *m, struct cpu *cpu)
+{
+	const uint16_t *flag = vm_ram(&m->vm, BIOS_RESET_FLAG, sizeof(*flag));
+
+	if (m->panic_marked && flag && *flag == RESET_WARM)
+		machine_end(m, cpu, STATUS_ERROR,
+			    "guest stopped: its kernel panicked (its console says why)");
+	else
+		machine_end(m, NULL, STATUS_OK, "guest asked for a reset");
+}
+
+static void power(struct machine *m, struct cpu *cpu, enum pm_action action)
+{
+	if (action == PM_DO_RESET)
+		reset(m, cpu);
+	else if (action == PM_OFF)
+		machine_end(m, NULL, STATUS_OK, "guest switched itself off");
+}
+
 bool machine_port_read(struct machine *m, uint16_t port, uint8_t *value)
 {
 	switch (port) {
@@ -185,6 +218,21 @@ bool machine_port_read(struct machine *m, uint16_t port, uint8_t *value)
 	case SERIAL_BASE ... SERIAL_BASE + 7:
 		*value = serial_read(&m->serial, port - SERIAL_BASE);
 		break;
+	case RTC_INDEX: case RTC_DATA:
+		*value = rtc_read(&m->rtc, port, utc_ns());
+		return true;
+	case KBD_DATA: case KBD_STATUS:
+		*value = kbd_read(&m->kbd, port);
+		return true;
+	case PORT_FAST_A20:
+		*value = 0x02;
+		return true;
+	case PORT_POST:
+		*value = 0xff;
+		return true;
+	case PM_BASE ... PM_BASE + PM_SIZE - 1:
+		*value = pm_read(&m->pm, port, now_ns());
+		return true;
 	default:
 		*value = 0xff;
 		return false;
@@ -221,11 +269,21 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 	case PORT_DEBUG_EXIT:
 		machine_end(m, NULL, value, NULL);
 		return true;
-	case PORT_KEYBOARD:
-		/* there is no keyboard controller but for this */
-		if (value != KEYBOARD_RESET)
-			return false;
-		machine_end(m, NULL, STATUS_OK, "guest asked for a reset");
+	case RTC_INDEX: case RTC_DATA:
+		rtc_write(&m->rtc, port, value, utc_ns());
+		return true;
+	case KBD_DATA: case KBD_STATUS:
+		if (kbd_write(&m->kbd, port, value))
+			reset(m, cpu);
+		return true;
+	case PORT_FAST_A20:
+		if (value & 1)
+			reset(m, cpu);
+		return true;
+	case PORT_POST:
+		return true;
+	case PM_BASE ... PM_BASE + PM_SIZE - 1:
+		power(m, cpu, pm_write(&m->pm, port, value));
 		return true;
 	case SERIAL_BASE ... SERIAL_BASE + 7:
 		m->sender = cpu;

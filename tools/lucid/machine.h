@@ -15,8 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kbd.h"
 #include "pic.h"
 #include "pit.h"
+#include "pm.h"
+#include "rtc.h"
 #include "serial.h"
 #include "stats.h"
 #include "vm.h"
@@ -49,6 +52,9 @@ struct machine {
 	struct serial serial;
 	struct pic pic;
 	struct pit pit;
+	struct rtc rtc;
+	struct kbd kbd;
+	struct pm pm;
 	struct cpu *sender;	/* whose output serial_write() makes */
 	/* what came in and found no room in the UART yet */
 	uint8_t input[INPUT_MAX];
@@ -59,6 +65,7 @@ struct machine {
 
 	bool timed;		/* --stats */
 	bool trace_io;
+	bool panic_marked;	/* a panic's reset is told from others */
 
 	pthread_mutex_t end_lock;
 	atomic_bool over;
@@ -67,8 +74,7 @@ struct machine {
 	char why[512];		/* one line, or empty */
 };
 
-uint64_t now_ns(void);
-
+/* After the VM's memory is there. */
 void machine_init(struct machine *m);
 /*
  * End the machine, from any thread and without sleeping long: the first

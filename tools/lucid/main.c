@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lucid.h"
 
@@ -14,6 +15,7 @@ static const char main_help[] =
 "Runs virtual machines on Lucid (or on anything that speaks KVM's ABI).\n"
 "\n"
 "commands:\n"
+"  run [OPTIONS] --kernel FILE   boot a Linux bzImage\n"
 "  run [OPTIONS] IMAGE   run a flat binary, a multiboot ELF or a PVH ELF\n"
 "  info [--json]         what the CPU has, what the module offers, who holds\n"
 "                        the virtualization hardware, and what to do about it\n"
@@ -69,6 +71,26 @@ void *xcalloc(size_t n, size_t size)
 	if (!p)
 		die("out of memory");
 	return p;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		die("out of memory");
+	va_end(ap);
+	return text;
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 const char *device_path(const char *option)

@@ -10,22 +10,38 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "irqchip.h"
 #include "load.h"
 #include "lucid.h"
 #include "machine.h"
 #include "term.h"
 
 #define DEFAULT_MEM	(64 * MIB)
+#define LINUX_MEM	(512 * MIB)
+#define LINUX_CMDLINE	"console=ttyS0"
+/*
+ * Comes before what --cmdline says: a panic ends the guest, and leaves a mark
+ * by which machine.c tells it from a reset that was wanted.
+ */
+#define LINUX_PANIC	"panic=-1 reboot=panic_warm"
+/* ... and this behind, where all interrupts come by the tool's own 8259s. */
+#define LINUX_NO_APIC	"noapic nolapic"
 #define MAX_CPUS	64
 #define MAX_TIMEOUT	(365 * 24 * 3600ull)
 #define JOIN_RETRY_MS	20
 
 const char run_help[] =
-"usage: lucid run [OPTIONS] IMAGE\n"
+"usage: lucid run [OPTIONS] --kernel FILE\n"
+"       lucid run [OPTIONS] IMAGE\n"
 "\n"
-"Runs IMAGE in a virtual machine with a serial port on this terminal.\n"
-"IMAGE is a flat binary (say how it starts: --start), an ELF with a PVH note\n"
-"or an ELF with a multiboot header.\n"
+"Runs a guest in a virtual machine with a serial port on this terminal: a Linux\n"
+"kernel (a bzImage, such as /boot/vmlinuz-*), or IMAGE: a flat binary (say how\n"
+"it starts: --start), an ELF with a PVH note or an ELF with a multiboot header.\n"
+"\n"
+"Linux:\n"
+"  --kernel FILE       the bzImage\n"
+"  --initrd FILE       its initial RAM disk\n"
+"  --cmdline TEXT      its command line (default " LINUX_CMDLINE ")\n"
 "\n"
 "image:\n"
 "  --start 16|32|64    a flat binary's first mode: real, protected, long\n"
@@ -35,8 +51,11 @@ const char run_help[] =
 "  --cmdline TEXT      what the guest finds as its command line\n"
 "\n"
 "machine:\n"
-"  --mem SIZE          RAM, with K, M or G (default 64M, at least 1M)\n"
-"  --cpus N            vCPUs; more than 1 for flat binaries only (default 1)\n"
+"  --mem SIZE          RAM, with K, M or G (default 512M for Linux, else 64M)\n"
+"  --cpus N            vCPUs (default 1)\n"
+"  --irqchip on|off|auto  interrupt controllers and timer in the device, not in\n"
+"                      the tool (default auto: on for Linux if the device has\n"
+"                      them)\n"
 "  --dev PATH          the device (default $LUCID_DEV, else " DEFAULT_DEVICE ")\n"
 "  --no-stdin          nothing from standard input goes to the serial port\n"
 "\n"
@@ -51,24 +70,29 @@ const char run_help[] =
 "\n"
 "On a terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A.\n"
 "\n"
-"Exit status: what the guest writes to port 0xf4; 0 after Ctrl-A x;\n"
+"Exit status: what the guest writes to port 0xf4; 0 after Ctrl-A x, when it\n"
+"switches itself off, and when it resets itself (which is not done: it ends);\n"
 "1 for all errors, also when the guest dies; 124 after --timeout;\n"
 "128 + N after signal N.\n";
 
 struct options {
 	struct image image;
-	const char *dev, *cmdline, *stats_file;
+	const char *kernel, *dev, *cmdline, *stats_file;
 	uint64_t mem, cpus, timeout;
+	enum irqchip_mode irqchip;
 	bool no_stdin, stats, json, regs, trace_io;
 };
 
 enum {
 	OPT_START = 256, OPT_AT, OPT_FORMAT, OPT_CMDLINE, OPT_MEM, OPT_CPUS,
 	OPT_DEV, OPT_NO_STDIN, OPT_STATS, OPT_JSON, OPT_REGS, OPT_TRACE_IO,
-	OPT_TIMEOUT,
+	OPT_TIMEOUT, OPT_KERNEL, OPT_INITRD, OPT_IRQCHIP,
 };
 
 static const struct option long_options[] = {
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "irqchip", required_argument, NULL, OPT_IRQCHIP },
 	{ "start", required_argument, NULL, OPT_START },
 	{ "at", required_argument, NULL, OPT_AT },
 	{ "format", required_argument, NULL, OPT_FORMAT },
@@ -101,9 +125,30 @@ static void parse_format(struct options *o, const char *text)
 		    text);
 }
 
+static void parse_irqchip(struct options *o, const char *text)
+{
+	if (!strcmp(text, "auto"))
+		o->irqchip = IRQCHIP_AUTO;
+	else if (!strcmp(text, "on"))
+		o->irqchip = IRQCHIP_ON;
+	else if (!strcmp(text, "off"))
+		o->irqchip = IRQCHIP_OFF;
+	else
+		die("--irqchip '%s': there are on, off and auto", text);
+}
+
 static void parse_option(struct options *o, int option, const char *arg)
 {
 	switch (option) {
+	case OPT_KERNEL:
+		o->kernel = arg;
+		break;
+	case OPT_INITRD:
+		o->image.initrd.file.path = arg;
+		break;
+	case OPT_IRQCHIP:
+		parse_irqchip(o, arg);
+		break;
 	case OPT_START:
 		o->image.start = atoi(arg);
 		if (strcmp(arg, "16") && strcmp(arg, "32") && strcmp(arg, "64"))
@@ -162,6 +207,28 @@ static void parse_option(struct options *o, int option, const char *arg)
 	}
 }
 
+/* Which file is to run?  And do the options go together? */
+static void choose_image(struct options *o, const char *image)
+{
+	if (!o->kernel && !image)
+		die("no IMAGE given, and no --kernel; 'lucid run --help' tells how");
+	if (o->kernel && image)
+		die("--kernel or an IMAGE, not both, and there is '%s' beside --kernel %s",
+		    image, o->kernel);
+	if (o->kernel && (o->image.start || o->image.at_given ||
+			  o->image.format != IMAGE_AUTO))
+		die("--kernel: --start, --at and --format are for an IMAGE, not for Linux");
+	if (!o->kernel && o->image.initrd.file.path)
+		die("--initrd: needs --kernel");
+	if (o->image.format == IMAGE_FLAT && !o->image.start)
+		die("--format flat: needs --start 16, 32 or 64");
+	o->image.path = o->kernel ? o->kernel : image;
+	if (o->kernel)
+		o->image.format = IMAGE_LINUX;
+	if (!o->mem)
+		o->mem = o->kernel ? LINUX_MEM : DEFAULT_MEM;
+}
+
 /* False: it was --help, and has been served. */
 static bool parse_command_line(struct options *o, int argc, char **argv)
 {
@@ -187,15 +254,40 @@ static bool parse_command_line(struct options *o, int argc, char **argv)
 		}
 		parse_option(o, c, optarg);
 	}
-	if (optind >= argc)
-		die("no IMAGE given; 'lucid run --help' tells how");
 	if (optind + 1 < argc)
 		die("one IMAGE only, and '%s' is a second one",
 		    argv[optind + 1]);
-	if (o->image.format == IMAGE_FLAT && !o->image.start)
-		die("--format flat: needs --start 16, 32 or 64");
-	o->image.path = argv[optind];
+	choose_image(o, argv[optind]);
 	return true;
+}
+
+static bool want_irqchip(const struct options *o, const struct vm *vm)
+{
+	bool available = irqchip_available(vm), on;
+
+	if (o->irqchip == IRQCHIP_ON && !available)
+		die("--irqchip on: %s has no interrupt controllers (KVM_CAP_IRQCHIP, KVM_CAP_PIT2)",
+		    vm->dev);
+	on = o->irqchip == IRQCHIP_ON || (o->irqchip == IRQCHIP_AUTO &&
+					  o->kernel && available);
+	if (o->cpus > 1 && o->image.format != IMAGE_FLAT && !on)
+		die("--cpus %llu: a %s image starts other CPUs by their local APIC, and there is none (--irqchip)",
+		    (unsigned long long)o->cpus,
+		    image_format_name(&o->image));
+	return on;
+}
+
+/* What the guest finds as its command line. */
+static char *make_cmdline(const struct options *o, const struct vm *vm)
+{
+	const char *own = o->cmdline ? o->cmdline : "";
+
+	if (!o->kernel)
+		return xasprintf("%s", own);
+	if (!o->cmdline)
+		own = LINUX_CMDLINE;
+	return xasprintf("%s %s%s", LINUX_PANIC, own,
+			 vm->irqchip ? "" : " " LINUX_NO_APIC);
 }
 
 static void block_signals(sigset_t *set)
@@ -233,7 +325,9 @@ static void start_cpus(struct machine *m, const struct options *o)
 
 		cpu->machine = m;
 		vcpu_create(&cpu->vcpu, &m->vm, i, m->nr_cpus);
-		boot_vcpu(&cpu->vcpu, &o->image);
+		/* where there are local APICs, the first CPU starts the others */
+		if (!i || !m->vm.irqchip || o->image.format == IMAGE_FLAT)
+			boot_vcpu(&cpu->vcpu, &o->image);
 		if (o->stats)
 			stats_start(&cpu->vcpu);
 	}
@@ -399,7 +493,7 @@ static FILE *open_stats(const struct options *o)
 
 int cmd_run(int argc, char **argv)
 {
-	struct options o = { .mem = DEFAULT_MEM, .cpus = 1, .cmdline = "" };
+	struct options o = { .cpus = 1 };
 	struct machine *m = xcalloc(1, sizeof(*m));
 	sigset_t signals;
 	bool terminal;
@@ -409,20 +503,21 @@ int cmd_run(int argc, char **argv)
 	if (!parse_command_line(&o, argc, argv))
 		return STATUS_OK;
 	image_open(&o.image);
-	if (o.cpus > 1 && o.image.format != IMAGE_FLAT)
-		die("--cpus %llu: a %s image starts other CPUs by the local APIC, which is not there yet",
-		    (unsigned long long)o.cpus, image_format_name(&o.image));
+	if (o.image.initrd.file.path)
+		file_open(&o.image.initrd.file);
 	stats = open_stats(&o);
 
-	machine_init(m);
 	vm_open(&m->vm, device_path(o.dev));
-	vm_create(&m->vm, o.mem);
+	vm_create(&m->vm, o.mem, want_irqchip(&o, &m->vm));
+	machine_init(m);
 	image_load(&o.image, &m->vm);
-	boot_write(&m->vm, &o.image, o.cmdline, o.cpus);
+	boot_write(&m->vm, &o.image, make_cmdline(&o, &m->vm), o.cpus);
 	m->nr_cpus = o.cpus;
 	m->cpus = xcalloc(o.cpus, sizeof(*m->cpus));
 	m->timed = o.stats;
 	m->trace_io = o.trace_io;
+	m->panic_marked = o.kernel && !(o.cmdline &&
+					strstr(o.cmdline, "reboot="));
 	m->input_open = !o.no_stdin;
 
 	block_signals(&signals);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device, a VM, its memory and its vCPUs. */
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -9,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cpuid.h"
+#include "irqchip.h"
 #include "lucid.h"
 #include "vm.h"
 
@@ -18,12 +19,6 @@
  */
 #define TSS_ADDR		0xfffbd000ul
 #define IDENTITY_MAP_ADDR	0xfffbc000ull
-
-#define MAX_CPUID_ENTRIES	256
-
-/* KVM's paravirtual features (CPUID 0x40000001 EAX) that need no APIC. */
-#define KVM_CPUID_FEATURES	0x40000001u
-#define PV_FEATURES_KEPT	(1u << 0 | 1u << 1 | 1u << 3 | 1u << 24)
 
 void vm_open(struct vm *vm, const char *dev)
 {
@@ -70,51 +65,9 @@ int vm_capability(const struct vm *vm, long cap)
 	return r < 0 ? 0 : r;
 }
 
-static struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid,
-					   uint32_t function)
-{
-	for (uint32_t i = 0; i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == function)
-			return &cpuid->entries[i];
-	return NULL;
-}
-
-/* What the device supports, less what needs an interrupt controller in it. */
-static void cpuid_read(struct vm *vm)
-{
-	struct kvm_cpuid_entry2 *e;
-
-	vm->cpuid = xcalloc(1, sizeof(*vm->cpuid) +
-			    MAX_CPUID_ENTRIES * sizeof(vm->cpuid->entries[0]));
-	vm->cpuid->nent = MAX_CPUID_ENTRIES;
-	if (ioctl(vm->dev_fd, KVM_GET_SUPPORTED_CPUID, vm->cpuid) < 0)
-		die("%s: KVM_GET_SUPPORTED_CPUID: %s", vm->dev,
-		    strerror(errno));
-	e = cpuid_find(vm->cpuid, 1);
-	if (e) {
-		e->ecx &= ~(1u << 21 | 1u << 24);	/* x2APIC, TSC deadline */
-		e->ecx |= 1u << 31;			/* "a hypervisor" */
-		e->edx &= ~(1u << 9);			/* no local APIC */
-	}
-	e = cpuid_find(vm->cpuid, KVM_CPUID_FEATURES);
-	if (e)
-		e->eax &= PV_FEATURES_KEPT;
-	/* the CPU's name, which KVM leaves to its clients */
-	for (uint32_t leaf = 0x80000002; leaf <= 0x80000004; leaf++) {
-		e = cpuid_find(vm->cpuid, leaf);
-		if (e && !e->eax)
-			__cpuid(leaf, e->eax, e->ebx, e->ecx, e->edx);
-	}
-}
-
 static uint64_t max_guest_memory(struct vm *vm)
 {
-	struct kvm_cpuid_entry2 *e = cpuid_find(vm->cpuid, 0x80000008);
-	unsigned int bits = e ? e->eax & 0xff : 36;
-
-	if (bits < 32 || bits > 52)
-		bits = 36;
-	return (1ull << bits) - (RAM_HOLE_END - RAM_HOLE_START);
+	return cpuid_address_space(vm) - (RAM_HOLE_END - RAM_HOLE_START);
 }
 
 static void add_slot(struct vm *vm, unsigned int slot, uint64_t gpa,
@@ -132,11 +85,12 @@ static void add_slot(struct vm *vm, unsigned int slot, uint64_t gpa,
 		    strerror(errno));
 }
 
-void vm_create(struct vm *vm, uint64_t mem_size)
+void vm_create(struct vm *vm, uint64_t mem_size, bool irqchip)
 {
 	uint64_t identity = IDENTITY_MAP_ADDR;
-	uint64_t low = mem_size < RAM_HOLE_START ? mem_size : RAM_HOLE_START;
+	uint64_t low;
 
+	vm->irqchip = irqchip;
 	cpuid_read(vm);
 	if (mem_size > max_guest_memory(vm))
 		die("--mem: this CPU can give a guest %llu GiB at most",
@@ -159,27 +113,12 @@ void vm_create(struct vm *vm, uint64_t mem_size)
 		ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	if (vm_capability(vm, KVM_CAP_SET_TSS_ADDR) > 0)
 		ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
+	if (irqchip)
+		irqchip_create(vm);
+	low = vm_mem_low(vm);
 	add_slot(vm, 0, 0, low, vm->mem);
 	if (mem_size > low)
 		add_slot(vm, 1, RAM_HOLE_END, mem_size - low, vm->mem + low);
-}
-
-/* The APIC id says which CPU this is, also where there is no APIC. */
-static void cpuid_set_index(struct kvm_cpuid2 *cpuid, unsigned int index,
-			    unsigned int cpus)
-{
-	for (uint32_t i = 0; i < cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
-
-		switch (e->function) {
-		case 1:
-			e->ebx = (e->ebx & 0xffff) | cpus << 16 | index << 24;
-			break;
-		case 0xb:
-			e->edx = index;
-			break;
-		}
-	}
 }
 
 void vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
@@ -196,15 +135,19 @@ void vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
 	if (vcpu->run == MAP_FAILED)
 		die("%s: cannot map vCPU %u: %s", vm->dev, index,
 		    strerror(errno));
-	cpuid_set_index(vm->cpuid, index, cpus);
-	if (ioctl(vcpu->fd, KVM_SET_CPUID2, vm->cpuid) < 0)
-		die("%s: KVM_SET_CPUID2: %s", vm->dev, strerror(errno));
+	cpuid_set(vcpu, cpus);
+	if (vm->irqchip)
+		irqchip_vcpu(vcpu);
+}
+
+uint64_t vm_mem_low(const struct vm *vm)
+{
+	return vm->mem_size < RAM_HOLE_START ? vm->mem_size : RAM_HOLE_START;
 }
 
 void *vm_ram(const struct vm *vm, uint64_t gpa, uint64_t size)
 {
-	uint64_t low = vm->mem_size < RAM_HOLE_START ? vm->mem_size :
-						       RAM_HOLE_START;
+	uint64_t low = vm_mem_low(vm);
 
 	if (gpa < low)
 		return size <= low - gpa ? vm->mem + gpa : NULL;

@@ -24,6 +24,9 @@ struct vm {
 	uint8_t *mem;		/* the guest's RAM, low part and high part */
 	uint64_t mem_size;
 	struct kvm_cpuid2 *cpuid;	/* what every vCPU is given */
+	bool irqchip;		/* the device has APICs, 8259s and 8254 */
+	bool irq0_on_pin2;	/* the IOAPIC's, as on a PC */
+	uint32_t lines;		/* levels of the ISA interrupts, if irqchip */
 };
 
 struct vcpu {
@@ -37,12 +40,17 @@ struct vcpu {
 void vm_open(struct vm *vm, const char *dev);
 /* What KVM_CHECK_EXTENSION says about @cap; 0 for "no" and for errors. */
 int vm_capability(const struct vm *vm, long cap);
-/* The VM itself with @mem_size bytes of RAM.  Dies in words. */
-void vm_create(struct vm *vm, uint64_t mem_size);
+/*
+ * The VM itself with @mem_size bytes of RAM, and interrupt controllers in the
+ * device or not.  Dies in words.
+ */
+void vm_create(struct vm *vm, uint64_t mem_size, bool irqchip);
 /* A vCPU with the VM's CPUID.  Dies in words. */
 void vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
 		 unsigned int cpus);
 
+/* Bytes of RAM below the hole. */
+uint64_t vm_mem_low(const struct vm *vm);
 /*
  * Where the guest-physical range [@gpa, @gpa + @size) lies in this process;
  * NULL if it is not all RAM (in one piece).
