@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The instruction emulator: addresses, segments, memory, completion, and the
- * plain moves. Read emulate.h first: it says how MMIO completes.
+ * The instruction emulator: addresses, segments, memory, completion, the plain
+ * moves, and the tables that lead to all else. Read emulate.h first: it says
+ * how MMIO completes; emulate_internal.h says what is where.
  *
  * The rule that makes a run repeatable: a handler reads all it needs, writes
  * memory, and touches registers last, when nothing can fail any more.
  */
-#include <linux/types.h>
-#include <linux/string.h>
-
-#include "emulate.h"
-
-#define EXC_SS		12
-#define EXC_GP		13
-#define EXC_PF		14
-#define EXC_AC		17
-
-#define RFLAGS_RF	(1ull << 16)
+#include "emulate_internal.h"
 
 #define PAGE_BYTES	4096u
 
@@ -25,23 +16,6 @@
 #define SEG_EXPAND_DOWN	4	/* data */
 #define SEG_WRITABLE	2	/* data */
 #define SEG_READABLE	2	/* code */
-
-static u64 size_mask(unsigned int bytes)
-{
-	return bytes >= 8 ? ~0ull : (1ull << (8 * bytes)) - 1;
-}
-
-static u64 sign_extend(u64 val, unsigned int bytes)
-{
-	unsigned int shift = 64 - 8 * bytes;
-
-	return (u64)((s64)(val << shift) >> shift);
-}
-
-static bool is_long(const struct lucid_emul_ctxt *c)
-{
-	return c->mode == LUCID_EMUL_LONG;
-}
 
 enum lucid_insn_mode lucid_emul_insn_mode(enum lucid_emul_mode mode)
 {
@@ -97,7 +71,7 @@ u64 lucid_emul_ea(const struct lucid_emul_ctxt *c, unsigned int *seg)
 	return ea & size_mask(insn->addrsize);
 }
 
-static bool canonical(const struct lucid_emul_ctxt *c, u64 linear)
+bool lucid_emul_canonical(const struct lucid_emul_ctxt *c, u64 linear)
 {
 	unsigned int shift = c->la57 ? 64 - 57 : 64 - 48;
 
@@ -136,7 +110,8 @@ int lucid_emul_linear(struct lucid_emul_ctxt *c, unsigned int seg, u64 ea,
 		*linear = ea;
 		if (seg == LUCID_SEG_FS || seg == LUCID_SEG_GS)
 			*linear += s->base;
-		if (!canonical(c, *linear) || !canonical(c, *linear + len - 1))
+		if (!lucid_emul_canonical(c, *linear) ||
+		    !lucid_emul_canonical(c, *linear + len - 1))
 			return segment_fault(c, seg);
 	} else {
 		if (!segment_permits(c, s, ea, len, write))
@@ -225,7 +200,7 @@ int lucid_emul_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned i
 }
 
 /* Will all pieces of a write that crosses a page be taken? */
-static int probe_write(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
+int lucid_emul_probe_write(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 {
 	while (len) {
 		unsigned int n = piece(linear, len);
@@ -244,7 +219,7 @@ int lucid_emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, uns
 	int res;
 
 	if (len > PAGE_BYTES - (linear & (PAGE_BYTES - 1))) {
-		res = probe_write(c, linear, len);
+		res = lucid_emul_probe_write(c, linear, len);
 		if (res != LUCID_EMUL_OK)
 			return res;
 	}
@@ -273,37 +248,75 @@ int lucid_emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, uns
 	return LUCID_EMUL_OK;
 }
 
-/* Registers. */
-
-/* Without a REX prefix the byte registers 4..7 are AH, CH, DH, BH. */
-static bool is_high_byte(const struct lucid_emul_ctxt *c, unsigned int reg, unsigned int size)
+/*
+ * A LOCKed write of what was read before as @old. In RAM only if it fits where
+ * the callback can do it at once; MMIO is posted like any other.
+ */
+int lucid_emul_write_locked(struct lucid_emul_ctxt *c, u64 linear, const void *old,
+			    const void *val, unsigned int len)
 {
-	return size == 1 && (reg & ~3u) == 4 && !(c->insn.prefixes & LUCID_PFX_REX);
-}
+	u64 gpa = 0;
+	int res;
 
-static u64 read_reg(const struct lucid_emul_ctxt *c, unsigned int reg, unsigned int size)
-{
-	if (is_high_byte(c, reg, size))
-		return c->regs[reg - 4] >> 8 & 0xff;
-	return c->regs[reg] & size_mask(size);
-}
-
-static void write_reg(struct lucid_emul_ctxt *c, unsigned int reg, u64 val, unsigned int size)
-{
-	unsigned int shift = 0;
-	u64 mask;
-
-	if (is_high_byte(c, reg, size)) {
-		reg -= 4;
-		shift = 8;
-	}
-	/* 32 bits clear the upper half; 8 and 16 leave the rest alone */
-	mask = size == 4 ? ~0ull : size_mask(size) << shift;
-	val &= size_mask(size);
-	c->regs[reg] = (c->regs[reg] & ~mask) | val << shift;
+	if (!c->ops->cmpxchg_mem || len > PAGE_BYTES - (linear & (PAGE_BYTES - 1)))
+		return LUCID_EMUL_UNHANDLEABLE;
+	res = c->ops->cmpxchg_mem(c, linear, old, val, len, &gpa);
+	if (res != LUCID_EMUL_MMIO_WRITE)
+		return res;
+	return lucid_emul_write(c, linear, val, len);
 }
 
 /* Operands. */
+
+int lucid_emul_memory(struct lucid_emul_ctxt *c, unsigned int seg, u64 ea, unsigned int size,
+		      unsigned int access, u64 *linear)
+{
+	int res = lucid_emul_linear(c, seg, ea, size, access & ACCESS_WRITE, linear);
+
+	/*
+	 * What is to be written afterwards must be writable before it is read:
+	 * for the error code, and lest a device is read in vain. A replay has
+	 * been through this.
+	 */
+	if (res == LUCID_EMUL_OK && access == (ACCESS_READ | ACCESS_WRITE) &&
+	    c->next_read == c->nr_reads)
+		res = lucid_emul_probe_write(c, *linear, size);
+	return res;
+}
+
+int lucid_emul_rm(struct lucid_emul_ctxt *c, unsigned int size, unsigned int access,
+		  struct lucid_emul_operand *op)
+{
+	unsigned int seg;
+	u64 ea;
+
+	op->size = size;
+	op->reg = c->insn.rm;
+	op->mem = c->insn.mod != 3;
+	if (!op->mem)
+		return LUCID_EMUL_OK;
+	ea = lucid_emul_ea(c, &seg);
+	return lucid_emul_memory(c, seg, ea, size, access, &op->linear);
+}
+
+int lucid_emul_get(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *op, u64 *val)
+{
+	*val = 0;
+	if (op->mem)
+		return lucid_emul_read(c, op->linear, val, op->size);
+	*val = read_reg(c, op->reg, op->size);
+	return LUCID_EMUL_OK;
+}
+
+int lucid_emul_put(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *op, u64 old,
+		   u64 val, bool lock)
+{
+	if (op->mem)
+		return lock ? lucid_emul_write_locked(c, op->linear, &old, &val, op->size) :
+			      lucid_emul_write(c, op->linear, &val, op->size);
+	write_reg(c, op->reg, val, op->size);
+	return LUCID_EMUL_OK;
+}
 
 static int read_mem_operand(struct lucid_emul_ctxt *c, u64 *val, unsigned int size)
 {
@@ -325,7 +338,7 @@ static int write_mem_operand(struct lucid_emul_ctxt *c, u64 val, unsigned int si
 }
 
 /* ModRM.rm: a register or memory. */
-static int read_rm(struct lucid_emul_ctxt *c, u64 *val, unsigned int size)
+int lucid_emul_read_rm(struct lucid_emul_ctxt *c, u64 *val, unsigned int size)
 {
 	if (c->insn.mod != 3)
 		return read_mem_operand(c, val, size);
@@ -333,18 +346,12 @@ static int read_rm(struct lucid_emul_ctxt *c, u64 *val, unsigned int size)
 	return LUCID_EMUL_OK;
 }
 
-static int write_rm(struct lucid_emul_ctxt *c, u64 val, unsigned int size)
+int lucid_emul_write_rm(struct lucid_emul_ctxt *c, u64 val, unsigned int size)
 {
 	if (c->insn.mod != 3)
 		return write_mem_operand(c, val, size);
 	write_reg(c, c->insn.rm, val, size);
 	return LUCID_EMUL_OK;
-}
-
-/* Opcodes that come in pairs: even is bytes, odd the operand size. */
-static unsigned int pair_size(const struct lucid_emul_ctxt *c)
-{
-	return c->insn.opcode & 1 ? c->insn.opsize : 1;
 }
 
 /* The moves. */
@@ -354,7 +361,7 @@ static int emul_load(struct lucid_emul_ctxt *c, unsigned int from, unsigned int 
 		     bool is_signed)
 {
 	u64 val;
-	int res = read_rm(c, &val, from);
+	int res = lucid_emul_read_rm(c, &val, from);
 
 	if (res != LUCID_EMUL_OK)
 		return res;
@@ -367,7 +374,7 @@ static int emul_load(struct lucid_emul_ctxt *c, unsigned int from, unsigned int 
 /* MOV r/m, reg. */
 static int emul_store(struct lucid_emul_ctxt *c, unsigned int size)
 {
-	return write_rm(c, read_reg(c, c->insn.reg, size), size);
+	return lucid_emul_write_rm(c, read_reg(c, c->insn.reg, size), size);
 }
 
 /* MOV r/m, imm: with 64 bits it is a sign-extended immediate of 32. */
@@ -375,7 +382,7 @@ static int emul_store_imm(struct lucid_emul_ctxt *c, unsigned int size)
 {
 	if ((c->insn.modrm >> 3 & 7) != 0)	/* XABORT, XBEGIN */
 		return LUCID_EMUL_UNHANDLEABLE;
-	return write_rm(c, sign_extend(c->insn.imm, c->insn.imm_size), size);
+	return lucid_emul_write_rm(c, sign_extend(c->insn.imm, c->insn.imm_size), size);
 }
 
 /* MOV between rAX and an address in the instruction. */
@@ -392,6 +399,142 @@ static int emul_moffs(struct lucid_emul_ctxt *c, unsigned int size, bool store)
 	return res;
 }
 
+/* MOV reg, imm: B0..BF. */
+static int emul_mov_reg_imm(struct lucid_emul_ctxt *c)
+{
+	write_reg(c, opcode_reg(c), c->insn.imm, c->insn.imm_size);
+	return LUCID_EMUL_OK;
+}
+
+static int emul_lea(struct lucid_emul_ctxt *c)
+{
+	unsigned int seg;
+
+	write_reg(c, c->insn.reg, lucid_emul_ea(c, &seg), c->insn.opsize);
+	return LUCID_EMUL_OK;
+}
+
+static int emul_xlat(struct lucid_emul_ctxt *c)
+{
+	unsigned int seg = c->insn.seg != LUCID_SEG_NONE ? c->insn.seg : LUCID_SEG_DS;
+	u64 ea = c->regs[REG_BX] + (u8)c->regs[REG_AX], linear, val = 0;
+	int res = lucid_emul_linear(c, seg, ea & size_mask(c->insn.addrsize), 1, false, &linear);
+
+	if (res == LUCID_EMUL_OK)
+		res = lucid_emul_read(c, linear, &val, 1);
+	if (res == LUCID_EMUL_OK)
+		write_reg(c, REG_AX, val, 1);
+	return res;
+}
+
+/*
+ * The tables. The decoder has refused what is undefined, and LOCK where it is
+ * not allowed. What is missing here is unhandleable.
+ */
+#define H(name, ...)	{ lucid_emul_##name, ##__VA_ARGS__ }
+#define ALU(o) \
+	[(o) ... (o) + 5] = H(alu, EMUL_ONE)
+
+static const struct lucid_emul_entry map_one[256] = {
+	ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
+	[0x06] = H(push_seg, EMUL_SEGS), [0x07] = H(pop_seg, EMUL_SEGS),
+	[0x0e] = H(push_seg, EMUL_SEGS),
+	[0x16] = H(push_seg, EMUL_SEGS), [0x17] = H(pop_seg, EMUL_SEGS),
+	[0x1e] = H(push_seg, EMUL_SEGS), [0x1f] = H(pop_seg, EMUL_SEGS),
+	[0x27] = H(decimal), [0x2f] = H(decimal), [0x37] = H(decimal), [0x3f] = H(decimal),
+	[0x40 ... 0x4f] = H(incdec),
+	[0x50 ... 0x57] = H(push_reg), [0x58 ... 0x5f] = H(pop_reg),
+	[0x60] = H(pusha), [0x61] = H(popa), [0x62] = H(bound),
+	[0x63] = H(arpl_movsxd),
+	[0x68] = H(push_imm), [0x69] = H(imul, EMUL_ONE),
+	[0x6a] = H(push_imm), [0x6b] = H(imul, EMUL_ONE),
+	[0x6c ... 0x6f] = H(string),
+	[0x70 ... 0x7f] = H(jcc),
+	[0x80 ... 0x83] = H(group1, EMUL_ONE),
+	[0x84 ... 0x85] = H(test, EMUL_ONE), [0x86 ... 0x87] = H(xchg, EMUL_ONE),
+	[0x8c] = H(mov_from_seg, EMUL_SEGS), [0x8d] = { emul_lea },
+	[0x8e] = H(mov_to_seg, EMUL_SEGS), [0x8f] = H(pop_rm),
+	[0x90] = H(nop_or_xchg), [0x91 ... 0x97] = H(xchg_acc),
+	[0x98 ... 0x99] = H(widen), [0x9a] = H(far),
+	[0x9c] = H(pushf), [0x9d] = H(popf), [0x9e ... 0x9f] = H(sahf_lahf),
+	[0xa4 ... 0xa7] = H(string), [0xa8 ... 0xa9] = H(test), [0xaa ... 0xaf] = H(string),
+	[0xb0 ... 0xbf] = { emul_mov_reg_imm },
+	[0xc0 ... 0xc1] = H(shift, EMUL_ONE), [0xc2 ... 0xc3] = H(ret),
+	[0xc4 ... 0xc5] = H(load_far_ptr, EMUL_SEGS),
+	[0xc8] = H(enter), [0xc9] = H(leave), [0xca ... 0xcb] = H(retf),
+	[0xcc ... 0xce] = H(int), [0xcf] = H(iret),
+	[0xd0 ... 0xd3] = H(shift, EMUL_ONE), [0xd4 ... 0xd6] = H(decimal), [0xd7] = { emul_xlat },
+	[0xe0 ... 0xe3] = H(loop), [0xe4 ... 0xe7] = H(inout),
+	[0xe8 ... 0xe9] = H(jmp_call), [0xea] = H(far), [0xeb] = H(jmp_call),
+	[0xec ... 0xef] = H(inout),
+	[0xf4] = H(hlt, EMUL_PRIV), [0xf5] = H(flag_op),
+	[0xf6 ... 0xf7] = H(group3, EMUL_ONE), [0xf8 ... 0xfd] = H(flag_op),
+	[0xfe ... 0xff] = H(group45),
+};
+
+static const struct lucid_emul_entry map_0f[256] = {
+	[0x00] = H(group6), [0x01] = H(group7), [0x06] = H(clts, EMUL_PRIV),
+	[0x08 ... 0x09] = H(nop, EMUL_PRIV),			/* INVD, WBINVD */
+	[0x0b] = H(ud), [0x0d] = H(nop),			/* PREFETCHW */
+	[0x10 ... 0x13] = H(sse_move, EMUL_ONE), [0x16 ... 0x17] = H(sse_move, EMUL_ONE),
+	[0x18 ... 0x1f] = H(nop),				/* hints; MPX and CET are off */
+	[0x20] = H(mov_cr, EMUL_PRIV), [0x21] = H(mov_dr, EMUL_PRIV),
+	[0x22] = H(mov_cr, EMUL_PRIV), [0x23] = H(mov_dr, EMUL_PRIV),
+	[0x28 ... 0x29] = H(sse_move, EMUL_ONE), [0x2b] = H(sse_move, EMUL_ONE),
+	[0x30] = H(msr, EMUL_PRIV), [0x31] = H(rdtsc), [0x32] = H(msr, EMUL_PRIV),
+	[0x40 ... 0x4f] = H(cmov, EMUL_ONE),
+	[0x6e ... 0x6f] = H(sse_move, EMUL_ONE), [0x7e ... 0x7f] = H(sse_move, EMUL_ONE),
+	[0x80 ... 0x8f] = H(jcc), [0x90 ... 0x9f] = H(setcc, EMUL_ONE),
+	[0xa0] = H(push_seg, EMUL_SEGS), [0xa1] = H(pop_seg, EMUL_SEGS), [0xa2] = H(cpuid),
+	[0xa3] = H(bt, EMUL_ONE), [0xa4 ... 0xa5] = H(shift_double, EMUL_ONE),
+	[0xa8] = H(push_seg, EMUL_SEGS), [0xa9] = H(pop_seg, EMUL_SEGS),
+	[0xab] = H(bt, EMUL_ONE), [0xac ... 0xad] = H(shift_double, EMUL_ONE),
+	[0xae] = H(group15), [0xaf] = H(imul, EMUL_ONE),
+	[0xb0 ... 0xb1] = H(cmpxchg, EMUL_ONE), [0xb2] = H(load_far_ptr, EMUL_SEGS),
+	[0xb3] = H(bt, EMUL_ONE), [0xb4 ... 0xb5] = H(load_far_ptr, EMUL_SEGS),
+	[0xb8] = H(popcnt, EMUL_ONE), [0xb9] = H(ud),
+	[0xba ... 0xbb] = H(bt, EMUL_ONE), [0xbc ... 0xbd] = H(scan, EMUL_ONE),
+	[0xc0 ... 0xc1] = H(xadd, EMUL_ONE), [0xc3] = H(movnti, EMUL_ONE),
+	[0xc7] = H(cmpxchg_wide), [0xc8 ... 0xcf] = H(bswap),
+	[0xd6] = H(sse_move, EMUL_ONE), [0xe7] = H(sse_move, EMUL_ONE),
+	[0xf0] = H(sse_move, EMUL_ONE), [0xff] = H(ud),
+};
+
+static const struct lucid_emul_entry entry_movntdqa = H(sse_move, EMUL_ONE);
+static const struct lucid_emul_entry entry_movbe_crc32 = H(movbe_crc32, EMUL_ONE);
+
+static const struct lucid_emul_entry *find_entry(const struct lucid_insn *insn)
+{
+	if (insn->encoding != LUCID_ENC_LEGACY)
+		return NULL;
+	switch (insn->map) {
+	case LUCID_MAP_ONE:
+		return &map_one[insn->opcode];
+	case LUCID_MAP_0F:
+		return &map_0f[insn->opcode];
+	case LUCID_MAP_0F38:
+		if (insn->opcode == 0x2a)
+			return &entry_movntdqa;
+		if ((insn->opcode & 0xfe) == 0xf0)
+			return &entry_movbe_crc32;
+	}
+	return NULL;
+}
+
+static int by_table(struct lucid_emul_ctxt *c)
+{
+	const struct lucid_emul_entry *entry = find_entry(&c->insn);
+
+	if (!entry || !entry->fn || (c->ops->one_access && !(entry->flags & EMUL_ONE)))
+		return LUCID_EMUL_UNHANDLEABLE;
+	if (entry->flags & EMUL_PRIV && c->cpl)
+		return fault_gp(c, 0);
+	if (entry->flags & EMUL_SEGS && is_long(c) && c->ops->load_segs)
+		c->ops->load_segs(c);
+	return entry->fn(c);
+}
+
+/* The moves, which is what devices see nearly always, come first and direct. */
 static int emul_one_byte(struct lucid_emul_ctxt *c)
 {
 	unsigned int size = pair_size(c);
@@ -399,7 +542,7 @@ static int emul_one_byte(struct lucid_emul_ctxt *c)
 	switch (c->insn.opcode) {
 	case 0x63:
 		if (!is_long(c))		/* ARPL */
-			return LUCID_EMUL_UNHANDLEABLE;
+			break;
 		return emul_load(c, size == 2 ? 2 : 4, size, true);
 	case 0x88: case 0x89:
 		return emul_store(c, size);
@@ -412,7 +555,7 @@ static int emul_one_byte(struct lucid_emul_ctxt *c)
 	case 0xc6: case 0xc7:
 		return emul_store_imm(c, size);
 	}
-	return LUCID_EMUL_UNHANDLEABLE;
+	return by_table(c);
 }
 
 static int emul_0f(struct lucid_emul_ctxt *c)
@@ -425,7 +568,7 @@ static int emul_0f(struct lucid_emul_ctxt *c)
 	case 0xbe: case 0xbf:
 		return emul_load(c, from, c->insn.opsize, true);
 	}
-	return LUCID_EMUL_UNHANDLEABLE;
+	return by_table(c);
 }
 
 static int dispatch(struct lucid_emul_ctxt *c)
@@ -438,7 +581,7 @@ static int dispatch(struct lucid_emul_ctxt *c)
 	case LUCID_MAP_0F:
 		return emul_0f(c);
 	}
-	return LUCID_EMUL_UNHANDLEABLE;
+	return by_table(c);
 }
 
 void lucid_emul_begin(struct lucid_emul_ctxt *c)
@@ -452,13 +595,15 @@ int lucid_emul_run(struct lucid_emul_ctxt *c)
 	int res;
 
 	c->next_read = 0;
+	c->effects = 0;
+	c->next_rip = is_long(c) ? c->rip + c->insn.len : (u32)(c->rip + c->insn.len);
 	res = dispatch(c);
 	if (res != LUCID_EMUL_OK) {
 		c->nr_writes = 0;	/* what did not happen is not sent */
 		return res;
 	}
-	c->rip = is_long(c) ? c->rip + c->insn.len : (u32)(c->rip + c->insn.len);
-	c->rflags &= ~RFLAGS_RF;
+	c->rip = c->next_rip;
+	c->rflags &= ~FLAG_RF;
 	return LUCID_EMUL_OK;
 }
 

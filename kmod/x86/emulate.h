@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The instruction emulator, for instructions that touch memory which is not
- * there (MMIO). Pure logic: guest memory is reached through callbacks.
+ * there (MMIO). Pure logic: guest memory, and what of the machine is not in
+ * struct lucid_emul_ctxt, is reached through callbacks.
  *
- * Now: the plain moves (MOV in all its memory forms, MOVZX, MOVSX, MOVSXD).
- * It grows by one file per group of instructions, each with a table of
- * handlers; emulate.c keeps addresses, segments, memory and completion.
+ * It knows the integer instructions of all modes, the moves of XMM registers,
+ * and the system instructions for which there is a callback. Not known, and
+ * so LUCID_EMUL_UNHANDLEABLE: x87, MMX, SSE that computes, VEX and EVEX; in
+ * protected mode far jumps, INT and IRET. Whether the guest's CPUID has an
+ * instruction is not asked: the CPU has decoded it before it came here.
  *
  * How MMIO completes (reads are replayed, writes are posted):
  *
@@ -21,6 +24,18 @@
  *    the guest runs again. If the instruction faults instead, none is sent.
  *
  * So a plain MMIO store costs one run, a load two, and the second is cheap.
+ *
+ * Read-modify-write: the read is replayed, the write posted. Where a LOCKed one
+ * is RAM, cmpxchg_mem decides; if memory has changed meanwhile the run ends with
+ * LUCID_EMUL_RETRY. (With MMIO nothing is atomic.)
+ *
+ * REP: a run does a bounded number of iterations. LUCID_EMUL_OK with @rip
+ * where it was means that what was done is complete and the rest is still to
+ * do: commit, send the writes, let the guest come again (interrupts may come
+ * between). What is read for one iteration is forgotten after it.
+ *
+ * System callbacks that change something (write_cr, port_out, hlt ..) are the
+ * last thing a run does, or fail without a change; they happen once.
  */
 #ifndef LUCID_X86_EMULATE_H
 #define LUCID_X86_EMULATE_H
@@ -55,6 +70,9 @@ struct lucid_emul_frag {
 
 #define LUCID_EMUL_MAX_FRAGS	16
 
+#define LUCID_EMUL_SHADOW	(1u << 8)	/* interrupts wait for one more instruction */
+#define LUCID_EMUL_IRET		(1u << 9)	/* it was an IRET: NMIs are open again */
+
 struct lucid_emul_fault {
 	u8 vector;
 	bool has_error_code;
@@ -73,6 +91,12 @@ struct lucid_emul_ctxt;
  *   LUCID_EMUL_RETRY, LUCID_EMUL_UNHANDLEABLE  the run ends with that
  */
 struct lucid_emul_ops {
+	/*
+	 * Only instructions that touch one place in memory at most: for the
+	 * moment when only the access that has just faulted can be done.
+	 */
+	bool one_access;
+
 	/* Must do nothing where it is MMIO: it is also called to see whether it would fault. */
 	int (*read_mem)(struct lucid_emul_ctxt *c, u64 linear, void *buf,
 			unsigned int len, u64 *gpa);
@@ -83,6 +107,42 @@ struct lucid_emul_ops {
 	 * crosses from one to the next, so that it faults before it changes any.
 	 */
 	int (*probe_write)(struct lucid_emul_ctxt *c, u64 linear, unsigned int len);
+
+	/*
+	 * All below may be NULL: what needs them is unhandleable. Those that
+	 * return int answer LUCID_EMUL_OK, LUCID_EMUL_FAULT with @c->fault set,
+	 * LUCID_EMUL_UNHANDLEABLE; cmpxchg_mem also as write_mem.
+	 */
+
+	/* Replace @old by @val at once; LUCID_EMUL_RETRY if it is not @old. @len may be 16. */
+	int (*cmpxchg_mem)(struct lucid_emul_ctxt *c, u64 linear, const void *old,
+			   const void *val, unsigned int len, u64 *gpa);
+	/* Fill in all of @c->seg. NULL: they are, in 64-bit mode too. */
+	void (*load_segs)(struct lucid_emul_ctxt *c);
+	/* 16 bytes of an XMM register. Writing one cannot fail after reading one did not. */
+	int (*read_xmm)(struct lucid_emul_ctxt *c, unsigned int reg, void *buf);
+	int (*write_xmm)(struct lucid_emul_ctxt *c, unsigned int reg, const void *buf);
+	/* A descriptor of the GDT or LDT: #GP(selector) if there is none, or #PF. */
+	int (*read_desc)(struct lucid_emul_ctxt *c, u16 selector, u64 *desc);
+	int (*mark_accessed)(struct lucid_emul_ctxt *c, u16 selector);
+	/* GDTR, or IDTR */
+	void (*get_table)(struct lucid_emul_ctxt *c, bool idt, u64 *base, u32 *limit);
+	void (*set_table)(struct lucid_emul_ctxt *c, bool idt, u64 base, u32 limit);
+	/* CPL is 0, or the mode real, when these are called. */
+	int (*read_cr)(struct lucid_emul_ctxt *c, unsigned int nr, u64 *val);
+	int (*write_cr)(struct lucid_emul_ctxt *c, unsigned int nr, u64 val);
+	int (*read_dr)(struct lucid_emul_ctxt *c, unsigned int nr, u64 *val);
+	int (*write_dr)(struct lucid_emul_ctxt *c, unsigned int nr, u64 val);
+	int (*read_msr)(struct lucid_emul_ctxt *c, u32 index, u64 *val);
+	int (*write_msr)(struct lucid_emul_ctxt *c, u32 index, u64 val);
+	int (*invlpg)(struct lucid_emul_ctxt *c, u64 linear);
+	int (*hlt)(struct lucid_emul_ctxt *c);
+	/* At any CPL. @regs: EAX and ECX in [0] and [1]; out EAX EBX ECX EDX */
+	int (*cpuid)(struct lucid_emul_ctxt *c, u32 *regs);
+	int (*rdtsc)(struct lucid_emul_ctxt *c, u64 *val);
+	/* IOPL has been checked; where it does not allow it, unhandleable. */
+	int (*port_in)(struct lucid_emul_ctxt *c, u16 port, u64 *val, unsigned int size);
+	int (*port_out)(struct lucid_emul_ctxt *c, u16 port, u64 val, unsigned int size);
 };
 
 /**
@@ -93,11 +153,17 @@ struct lucid_emul_ops {
  * @mode:	the mode
  * @la57:	57-bit linear addresses (CR4.LA57), in 64-bit mode
  * @align_check: CR0.AM, EFLAGS.AC and CPL 3: misaligned data raises #AC
+ * @tzcnt, @lzcnt: F3 BSF, F3 BSR are TZCNT, LZCNT on this CPU
+ * @cpl:	the privilege level; 0 in real, 3 in virtual-8086 mode
+ * @cr0, @cr4:	as the guest sees them
  * @regs:	general registers, numbered as in decode.h (not as in struct kvm_regs)
  * @rip:	of the instruction; after LUCID_EMUL_OK of the next one
- * @rflags:	RF is cleared by LUCID_EMUL_OK. The shadow of STI and MOV SS,
- *		and a #DB for TF, are the caller's to do
- * @seg:	segments, by enum lucid_seg; limits in bytes
+ * @rflags:	RF is cleared by LUCID_EMUL_OK. A #DB for TF is the caller's to do
+ * @seg:	segments, by enum lucid_seg; limits in bytes. In 64-bit mode only
+ *		FS and GS if there is a load_segs callback
+ * @next_rip:	inside of a run: what @rip will be
+ * @effects:	after LUCID_EMUL_OK: what else is to be committed: 1 << n, @seg[n]
+ *		was loaded; LUCID_EMUL_SHADOW; LUCID_EMUL_IRET
  * @fault:	after LUCID_EMUL_FAULT
  * @reads:	the pieces read so far; @nr_reads of them are answered
  * @next_read:	how many of those this run has used
@@ -110,9 +176,15 @@ struct lucid_emul_ctxt {
 	enum lucid_emul_mode mode;
 	bool la57;
 	bool align_check;
+	bool tzcnt, lzcnt;
+	u8 cpl;
 
+	u16 effects;
+
+	u64 cr0, cr4;
 	u64 regs[16];
 	u64 rip;
+	u64 next_rip;
 	u64 rflags;
 	struct kvm_segment seg[LUCID_SEG_NR];
 

@@ -398,10 +398,64 @@ static int emul_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 	return emul_access(c, linear, NULL, len, &gpa, true);
 }
 
+/*
+ * A LOCKed write.  User memory can be exchanged 4 or 8 bytes at a time where
+ * they are aligned: what lies inside of such a word is done with its
+ * neighbours.  A lock that is split over two, or CMPXCHG16B on RAM, is not.
+ */
+static int emul_cmpxchg(struct lucid_emul_ctxt *c, u64 linear, const void *old, const void *val,
+			unsigned int len, u64 *gpa)
+{
+	struct lucid_vcpu *vcpu = c->ctx;
+	u64 word = 0, new, in_word;
+	int r = emul_access(c, linear, NULL, len, gpa, true);
+
+	if (r != LUCID_EMUL_OK)
+		return r;
+	in_word = *gpa & 7;
+	r = lucid_mem_read(vcpu->vm, *gpa - in_word, &word, 8);
+	if (r > 0)
+		return LUCID_EMUL_MMIO_WRITE;
+	if (r || in_word + len > 8)
+		return LUCID_EMUL_UNHANDLEABLE;
+	if (memcmp((u8 *)&word + in_word, old, len))
+		return LUCID_EMUL_RETRY;
+	new = word;
+	memcpy((u8 *)&new + in_word, val, len);
+	r = lucid_mem_cmpxchg(vcpu->vm, *gpa - in_word, word, new, 8);
+	if (r == -EFAULT)
+		return LUCID_EMUL_MMIO_WRITE;	/* a read-only slot: as write_mem has it */
+	return !r ? LUCID_EMUL_OK : r > 0 ? LUCID_EMUL_RETRY : LUCID_EMUL_UNHANDLEABLE;
+}
+
+static void emul_load_segs(struct lucid_emul_ctxt *c)
+{
+	int i;
+
+	for (i = 0; i < LUCID_SEG_FS; i++)
+		lucid_hw_get_seg(c->ctx, i, &c->seg[i]);
+}
+
+static int emul_read_xmm(struct lucid_emul_ctxt *c, unsigned int reg, void *buf)
+{
+	lucid_fpu_get_xmm(c->ctx, reg, buf);
+	return LUCID_EMUL_OK;
+}
+
+static int emul_write_xmm(struct lucid_emul_ctxt *c, unsigned int reg, const void *buf)
+{
+	lucid_fpu_set_xmm(c->ctx, reg, buf);
+	return LUCID_EMUL_OK;
+}
+
 static const struct lucid_emul_ops emul_ops = {
 	.read_mem = emul_read,
 	.write_mem = emul_write,
 	.probe_write = emul_probe,
+	.cmpxchg_mem = emul_cmpxchg,
+	.load_segs = emul_load_segs,
+	.read_xmm = emul_read_xmm,
+	.write_xmm = emul_write_xmm,
 };
 
 /*
@@ -438,10 +492,28 @@ static int emul_tried_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int 
 }
 
 static const struct lucid_emul_ops emul_ops_tried = {
+	.one_access = true,
 	.read_mem = emul_tried_read,
 	.write_mem = emul_tried_write,
 	.probe_write = emul_tried_probe,
 };
+
+/**
+ * lucid_emul_outside - the instruction goes on outside of the stay it began in
+ * @vcpu: the vCPU
+ */
+void lucid_emul_outside(struct lucid_vcpu *vcpu)
+{
+	struct lucid_emul_ctxt *c = &vcpu->io.emul;
+
+	c->ops = &emul_ops;
+	/* What those look at that touch no memory, or RAM, or more than one place. */
+	c->cr0 = vcpu->cr0;
+	c->cr4 = vcpu->cr4;
+	c->cpl = lucid_hw_get_cpl(vcpu);
+	c->tzcnt = boot_cpu_has(X86_FEATURE_BMI1);
+	c->lzcnt = boot_cpu_has(X86_FEATURE_ABM);
+}
 
 /**
  * lucid_emul_start - make vcpu->io.emul ready for the instruction at RIP
@@ -459,8 +531,10 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 	r = lucid_fetch_insn(vcpu, &c->insn, atomic);
 	if (r != LUCID_REENTER)
 		return r;
-	c->ops = atomic ? &emul_ops_tried : &emul_ops;
 	c->ctx = vcpu;
+	c->ops = &emul_ops_tried;
+	if (!atomic)
+		lucid_emul_outside(vcpu);
 	c->rip = lucid_hw_get_rip(vcpu);
 	c->rflags = lucid_hw_get_rflags(vcpu);
 	c->la57 = vcpu->cr4 & X86_CR4_LA57;
@@ -482,13 +556,18 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 	return LUCID_REENTER;
 }
 
-/**
- * lucid_emul_outside - the instruction goes on outside of the stay it began in
- * @vcpu: the vCPU
- */
-void lucid_emul_outside(struct lucid_vcpu *vcpu)
+/* Segments that were loaded, and what follows from the instruction's being over. */
+static void emul_effects(struct lucid_vcpu *vcpu, struct lucid_emul_ctxt *c)
 {
-	vcpu->io.emul.ops = &emul_ops;
+	int i;
+
+	for (i = 0; i < LUCID_SEG_NR; i++)
+		if (c->effects & 1u << i)
+			lucid_hw_set_seg(vcpu, i, &c->seg[i]);
+	if (c->effects & LUCID_EMUL_SHADOW)
+		lucid_hw_set_shadow(vcpu, true);
+	if (c->effects & LUCID_EMUL_IRET && vcpu->events.nmi.masked)
+		lucid_hw_set_nmi_masked(vcpu, false);
 }
 
 /**
@@ -502,6 +581,8 @@ void lucid_emul_commit(struct lucid_vcpu *vcpu)
 	memcpy(vcpu->regs, c->regs, sizeof(c->regs));
 	lucid_hw_set_rflags(vcpu, c->rflags);
 	lucid_hw_skip(vcpu, c->rip);
+	if (unlikely(c->effects))
+		emul_effects(vcpu, c);
 }
 
 /**

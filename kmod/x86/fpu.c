@@ -486,6 +486,35 @@ int lucid_fpu_set_fpu(struct lucid_vcpu *vcpu, const struct kvm_fpu *f)
 	return 0;
 }
 
+/**
+ * lucid_fpu_get_xmm() - read an XMM register, for the emulator
+ * @vcpu: the vCPU
+ * @reg:  0..15
+ * @buf:  for 16 bytes
+ *
+ * Context: vcpu->lock held, FPU not loaded.
+ */
+void lucid_fpu_get_xmm(struct lucid_vcpu *vcpu, unsigned int reg, void *buf)
+{
+	memcpy(buf, &fpu_state(vcpu)->i387.xmm_space[4 * reg], 16);
+}
+
+/**
+ * lucid_fpu_set_xmm() - write an XMM register, for the emulator
+ * @vcpu: the vCPU
+ * @reg:  0..15
+ * @buf:  16 bytes; what AVX has above them stays
+ *
+ * Context: vcpu->lock held, FPU not loaded.
+ */
+void lucid_fpu_set_xmm(struct lucid_vcpu *vcpu, unsigned int reg, const void *buf)
+{
+	struct xregs_state *state = fpu_state(vcpu);
+
+	memcpy(&state->i387.xmm_space[4 * reg], buf, 16);
+	state->header.xfeatures |= XFEATURE_MASK_SSE;
+}
+
 /* Copy the components in @which of @from to @to, all but the header. */
 static void fpu_copy_components(void *to, const void *from, u64 which)
 {

@@ -105,6 +105,8 @@ void lucid_fpu_get_fpu(struct lucid_vcpu *vcpu, struct kvm_fpu *f);
 int lucid_fpu_set_fpu(struct lucid_vcpu *vcpu, const struct kvm_fpu *f);
 void lucid_fpu_get_xsave(struct lucid_vcpu *vcpu, void *buf, u32 size);
 int lucid_fpu_set_xsave(struct lucid_vcpu *vcpu, const void *buf, u32 size);
+void lucid_fpu_get_xmm(struct lucid_vcpu *vcpu, unsigned int reg, void *buf);
+void lucid_fpu_set_xmm(struct lucid_vcpu *vcpu, unsigned int reg, const void *buf);
 void lucid_fpu_get_xcrs(struct lucid_vcpu *vcpu, struct kvm_xcrs *x);
 int lucid_fpu_set_xcrs(struct lucid_vcpu *vcpu, const struct kvm_xcrs *x);
 

@@ -45,7 +45,9 @@ static int probe_write(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 	return mem(c, linear, len, &gpa, LUCID_EMUL_OK);
 }
 
-static const struct lucid_emul_ops ops = { read_mem, write_mem, probe_write };
+static const struct lucid_emul_ops ops = {
+	.read_mem = read_mem, .write_mem = write_mem, .probe_write = probe_write,
+};
 
 static void emulate(const struct lucid_insn *insn, const u8 *seed)
 {

@@ -142,7 +142,9 @@ static int vm_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, unsi
 	return LUCID_EMUL_OK;
 }
 
-static const struct lucid_emul_ops ops = { vm_read, vm_write, vm_probe };
+static const struct lucid_emul_ops ops = {
+	.read_mem = vm_read, .write_mem = vm_write, .probe_write = vm_probe,
+};
 
 /* What the module does with userspace: answer reads, deliver writes. */
 static int emulate(struct lucid_emul_ctxt *c, unsigned int *reads)
@@ -689,15 +691,15 @@ static void test_unhandled(void)
 	struct lucid_emul_ctxt c;
 	bool good;
 
-	SETUP(&c, LONG, "\x01\x03");			/* add [rbx], eax */
+	SETUP(&c, LONG, "\xd8\x03");			/* fadd dword [rbx] */
 	good = lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
-	SETUP(&c, PROT32, "\x63\x03");			/* arpl */
+	SETUP(&c, LONG, "\x0f\x30");			/* wrmsr, without a callback */
 	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
 	SETUP(&c, LONG, "\xc5\xf8\x10\x03");		/* vmovups: opcode 10, but VEX */
 	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
 	SETUP(&c, LONG, "\xc6\xf8\x00");		/* xabort */
 	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE && c.rip == 0x1000;
-	SETUP(&c, LONG, "\x0f\x38\xf0\x03");		/* movbe */
+	SETUP(&c, LONG, "\x66\x0f\x38\x00\x03");	/* pshufb */
 	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
 	tap_ok(good, "an unknown instruction is unhandleable and changes nothing");
 }
