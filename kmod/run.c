@@ -54,7 +54,11 @@ bool lucid_interrupt_ready(struct lucid_vcpu *vcpu)
 	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected;
 }
 
-static void take_init(struct lucid_vcpu *vcpu)
+/**
+ * lucid_vcpu_take_init - do what INIT and SIPI ask for, if they have come
+ * @vcpu: the vCPU, locked, outside of a stay
+ */
+void lucid_vcpu_take_init(struct lucid_vcpu *vcpu)
 {
 	if (test_and_clear_bit(LUCID_INIT_BIT, &vcpu->irq.init)) {
 		lucid_vcpu_reset(vcpu, true);
@@ -85,7 +89,7 @@ static int take_requests(struct lucid_vcpu *vcpu)
 		vcpu->events_armed |= vcpu->events.nmi.pending;
 	}
 	if (test_and_clear_bit(LUCID_REQ_INIT, &vcpu->requests))
-		take_init(vcpu);
+		lucid_vcpu_take_init(vcpu);
 	if (test_and_clear_bit(LUCID_REQ_CLOCK, &vcpu->requests))
 		lucid_clock_serve(vcpu, false);
 	if (test_and_clear_bit(LUCID_REQ_WALL_CLOCK, &vcpu->requests))

@@ -314,6 +314,7 @@ static int set_regs(struct lucid_vcpu *vcpu, const struct kvm_regs *r)
 
 static void get_mp_state(struct lucid_vcpu *vcpu, struct kvm_mp_state *s)
 {
+	lucid_vcpu_take_init(vcpu);	/* what has come meanwhile, as KVM */
 	s->mp_state = vcpu->mp_state;
 }
 

@@ -175,7 +175,7 @@ static void set_tsc_deadline(struct lucid_vcpu *vcpu, u64 deadline)
 	l->timer_period = 0;
 	if (!deadline) {
 		l->timer_deadline = LUCID_NEVER;
-	} else if ((s64)(deadline - now) <= 0) {
+	} else if (deadline <= now) {
 		l->timer_deadline = ns;
 	} else {
 		left = min(deadline - now, ~0ull >> 8);

@@ -282,8 +282,7 @@ bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *d
 
 static bool is_lapic(struct lucid_vcpu *vcpu, u64 gpa)
 {
-	return vcpu->irq.lapic.enabled && !vcpu->irq.lapic.x2apic &&
-	       (gpa & PAGE_MASK) == (vcpu->apic_base & PAGE_MASK);
+	return (gpa & PAGE_MASK) == (vcpu->apic_base & PAGE_MASK);
 }
 
 static void lapic_mmio(struct lucid_vcpu *vcpu, u32 offset, void *data, unsigned int len,
@@ -293,6 +292,12 @@ static void lapic_mmio(struct lucid_vcpu *vcpu, u32 offset, void *data, unsigned
 	u8 bytes[16] = {}, vector = 0;
 	u32 value, what;
 
+	/* Off, or an x2APIC: there are no registers here; KVM's clients know it so. */
+	if (!l->enabled || l->x2apic) {
+		if (!write)
+			memset(data, 0xff, len);
+		return;
+	}
 	if (write) {
 		/* Aligned, and of 32 bits: else it is lost (SDM: "undefined"). */
 		if ((offset & 15) || len < 4 || offset >= 0x400)

@@ -265,11 +265,12 @@ static u32 send_ipi(struct lucid_lapic *l)
 /* ---- registers -------------------------------------------------------------------- */
 
 /* Bits of an LVT entry that software may set. */
-static u32 lvt_bits(u32 offset)
+static u32 lvt_bits(const struct lucid_lapic *l, u32 offset)
 {
 	switch (offset) {
 	case LUCID_APIC_LVTT:
-		return LVT_VECTOR | LUCID_APIC_LVT_MASKED | LVT_TIMER_MODE;
+		return LVT_VECTOR | LUCID_APIC_LVT_MASKED |
+		       (l->has_deadline ? LVT_TIMER_MODE : LVT_TIMER_PERIODIC);
 	case LUCID_APIC_LVTTHMR:
 	case LUCID_APIC_LVTPC:
 		return LVT_VECTOR | LUCID_APIC_LVT_MASKED | 0x700;
@@ -286,7 +287,7 @@ static u32 write_lvt(struct lucid_lapic *l, u32 offset, u32 value)
 {
 	u32 mode = reg(l, LUCID_APIC_LVTT) & LVT_TIMER_MODE;
 
-	value &= lvt_bits(offset);
+	value &= lvt_bits(l, offset);
 	/* SDM vol. 3A, "Local Vector Table": masked while the APIC is off. */
 	if (!(reg(l, LUCID_APIC_SPIV) & SPIV_ENABLED))
 		value |= LUCID_APIC_LVT_MASKED;
@@ -429,7 +430,7 @@ static bool x2apic_readable(u32 offset)
 }
 
 /* Bits that may be written; 0: it is read-only, or there is none. */
-static u64 x2apic_writable(u32 offset)
+static u64 x2apic_writable(const struct lucid_lapic *l, u32 offset)
 {
 	switch (offset) {
 	case LUCID_APIC_TPR:
@@ -440,7 +441,7 @@ static u64 x2apic_writable(u32 offset)
 	case LUCID_APIC_ICR:
 		return 0xffffffff000cdfffull;
 	case LUCID_APIC_LVTT ... LUCID_APIC_LVTERR:
-		return lvt_bits(offset) | 0x1000;
+		return lvt_bits(l, offset) | LVT_TIMER_MODE | 0x1000;	/* what is not there is dropped */
 	case LUCID_APIC_TMICT:
 		return 0xffffffff;
 	case LUCID_APIC_TDCR:
@@ -471,7 +472,7 @@ u32 lucid_lapic_write_msr(struct lucid_lapic *l, u32 msr, u64 value, u64 now, u8
 	if (offset == LUCID_APIC_EOI || offset == LUCID_APIC_ESR) {
 		if (value)
 			return LUCID_APIC_GP;
-	} else if (!x2apic_writable(offset) || (value & ~x2apic_writable(offset))) {
+	} else if (!x2apic_writable(l, offset) || (value & ~x2apic_writable(l, offset))) {
 		return LUCID_APIC_GP;
 	}
 	if (offset == LUCID_APIC_SELF_IPI) {
@@ -567,7 +568,7 @@ void lucid_lapic_set(struct lucid_lapic *l, const struct kvm_lapic_state *s, u64
 	set_reg(l, LUCID_APIC_SPIV, reg(l, LUCID_APIC_SPIV) & 0x3ff);
 	set_reg(l, LUCID_APIC_TDCR, reg(l, LUCID_APIC_TDCR) & 0xb);
 	for (i = LUCID_APIC_LVTT; i <= LUCID_APIC_LVTERR; i += 16)
-		set_reg(l, i, reg(l, i) & lvt_bits(i));
+		set_reg(l, i, reg(l, i) & lvt_bits(l, i));
 	set_reg(l, LUCID_APIC_ID, reg(l, LUCID_APIC_ID) & 0xff000000);
 	if (l->x2apic)
 		set_reg(l, LUCID_APIC_LDR, x2apic_ldr(l->id));

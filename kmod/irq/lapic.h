@@ -57,6 +57,7 @@ struct lucid_lapic {
 	u32 regs[64];		/* register at offset o is regs[o >> 4] */
 	u32 id;			/* the vCPU's number: x2APIC id, initial xAPIC id */
 	bool bsp;		/* the first CPU */
+	bool has_deadline;	/* the guest was told of the TSC-deadline mode */
 	bool enabled;		/* APIC_BASE.EN */
 	bool x2apic;		/* APIC_BASE.EXTD */
 	u32 esr_pending;	/* errors since the last write to ESR */

@@ -530,6 +530,7 @@ static void derive(struct lucid_cpuid *c)
 		c->maxphyaddr = min_t(u32, ext8->eax & 0xff, 52);
 
 	c->has_x2apic = leaf1->ecx & B(X2APIC);
+	c->has_tsc_deadline = leaf1->ecx & B(TSC_DEADLINE_TIMER);
 
 	c->has_invpcid = leaf7->ebx & B(INVPCID);
 	c->has_tsc_adjust = leaf7->ebx & B(TSC_ADJUST);
@@ -617,6 +618,7 @@ static int set_entries(struct lucid_vcpu *vcpu, struct kvm_cpuid_entry2 *entries
 	c->nr = nr;
 	build_lookup(c);
 	derive(c);
+	vcpu->irq.lapic.has_deadline = vcpu->cpuid.has_tsc_deadline;
 	lucid_hw_cpuid_changed(vcpu);
 	return 0;
 

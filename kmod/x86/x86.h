@@ -49,6 +49,7 @@ struct lucid_cpuid {
 	bool is_intel, is_amd;		/* by vendor string; Hygon counts as AMD */
 	bool has_long_mode, has_nx, has_ffxsr, has_gbpages;
 	bool has_rdtscp, has_rdpid, has_invpcid, has_tsc_adjust, has_x2apic;
+	bool has_tsc_deadline;
 	u64 cr4_reserved;	/* bits of CR4 that raise #GP for this guest */
 	u64 xcr0_allowed;	/* bits that XSETBV may set; 0 without XSAVE */
 };
