@@ -14,6 +14,7 @@ const char *const guest_mode_name[GUEST_MODES] = {
 };
 
 uint64_t guest_error;
+bool guest_loses_shadow;
 guest_handler_t guest_handler[256];
 
 extern const char __executable_start[], _end[], guest_return[];
@@ -44,6 +45,9 @@ void guest_trap(struct guest_regs *r)
 		}
 	}
 	if (guest_handler[r->vector]) {
+		/* between STI and HLT: the HLT would sleep on what came just now */
+		if (guest_loses_shadow && *(uint16_t *)(r->rip - 1) == 0xf4fb)
+			r->rip++;
 		guest_handler[r->vector](r);
 		return;
 	}

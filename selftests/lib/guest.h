@@ -291,6 +291,11 @@ static inline void guest_tell(uint32_t kind, uint64_t a, uint64_t b,
  */
 typedef void (*guest_handler_t)(struct guest_regs *r);
 extern guest_handler_t guest_handler[256];
+/*
+ * QEMU's VMRUN loses the shadow of STI if a host interrupt comes in it, and
+ * then "sti; hlt" sleeps for ever. Set, an interrupt found there skips the HLT.
+ */
+extern bool guest_loses_shadow;
 
 /* Entry points of vectors.S */
 extern const char guest_vectors64[], guest_vectors32[];

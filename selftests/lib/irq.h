@@ -89,7 +89,8 @@ void vcpu_stop(struct vcpu_thread *t);
 
 uint64_t host_ns(void);		/* CLOCK_MONOTONIC */
 
-#define IRQ_HARNESS_MAIN						\
+/* TEST_HARNESS_MAIN, but the whole file is skipped where there is no @what. */
+#define HARNESS_MAIN_IF(have, what)					\
 	static void __attribute__((constructor))			\
 	__constructor_order_last(void)					\
 	{								\
@@ -98,13 +99,15 @@ uint64_t host_ns(void);		/* CLOCK_MONOTONIC */
 	}								\
 	int main(int argc, char **argv)					\
 	{								\
-		if (dev_cap(KVM_CAP_IRQCHIP) <= 0) {			\
-			printf("1..0 # SKIP %s has no interrupt controllers (KVM_CAP_IRQCHIP)\n", \
-			       dev_path());				\
+		if (!(have)) {						\
+			printf("1..0 # SKIP %s has no %s\n", dev_path(), what); \
 			return KSFT_SKIP;				\
 		}							\
 		return test_harness_run(argc, argv);			\
 	}
+#define IRQ_HARNESS_MAIN						\
+	HARNESS_MAIN_IF(dev_cap(KVM_CAP_IRQCHIP) > 0,			\
+			"interrupt controllers (KVM_CAP_IRQCHIP)")
 
 /* ---- Local APIC, from the guest -------------------------------------------- */
 
