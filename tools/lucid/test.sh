@@ -265,7 +265,7 @@ expect "several CPUs" 100 "" run $t --start 32 --cpus 4 "$guests/smp.bin"
 expect "the devices' registers" 100 "" \
 	run $t --start 64 "$guests/devices.bin"
 
-expect "Linux's boot protocol" 100 "reboot=panic_warm console=ttyS0" \
+expect "Linux's boot protocol" 100 "panic=-1 reboot=panic_warm" \
 	run $t --kernel "$bz"
 expect "... and its command line" 100 "four  five six" \
 	run $t --kernel "$bz" --cmdline "four  five six"
