@@ -33,7 +33,8 @@ all: module tool selftests
 
 help:
 	@echo "make                build lucid.ko, the tool and the selftests"
-	@echo "make run            run the demo guest in the lab"
+	@echo "make run            Debian's kernel as a guest in the lab; on a terminal, a shell in it"
+	@echo "make demo           the small guest of the project's own"
 	@echo "make check          all tests: host, builds, sparse, Lucid and KVM in the lab"
 	@echo "make host-check     the host tests alone"
 	@echo "make sparse         lucid.ko under sparse"
@@ -85,6 +86,9 @@ host-check: deps $(FETCH)
 	@$(MAKE) --no-print-directory -k -C selftests/host check
 
 run: all
+	@tools/lab/run-guest $(KVER)
+
+demo: all
 	@$(LAB_RUN) --load lucid --file $(DEMO):/demo.bin -- lucid run --start 16 /demo.bin
 
 check: deps
@@ -114,4 +118,4 @@ distclean: clean
 	rm -rf .cache
 
 .PHONY: all help deps fetch-kernel module sparse tool selftests host-check \
-	run check bench lab install clean distclean
+	run demo check bench lab install clean distclean

@@ -18,6 +18,7 @@
 
 /* KVM's paravirtual features (CPUID 0x40000001 EAX) that need no APIC. */
 #define KVM_CPUID_FEATURES	0x40000001u
+#define PV_CLOCK		(1u << 0 | 1u << 3)	/* old and new MSRs */
 #define PV_FEATURES_KEPT	(1u << 0 | 1u << 1 | 1u << 3 | 1u << 24)
 
 static struct kvm_cpuid_entry2 *find(const struct vm *vm, uint32_t function)
@@ -59,6 +60,13 @@ void cpuid_read(struct vm *vm)
 		if (e && !e->eax)
 			__cpuid(leaf, e->eax, e->ebx, e->ecx, e->edx);
 	}
+}
+
+bool cpuid_has_kvmclock(const struct vm *vm)
+{
+	struct kvm_cpuid_entry2 *e = find(vm, KVM_CPUID_FEATURES);
+
+	return e && (e->eax & PV_CLOCK);
 }
 
 uint64_t cpuid_address_space(const struct vm *vm)

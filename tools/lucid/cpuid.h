@@ -9,6 +9,8 @@
 void cpuid_read(struct vm *vm);
 /* Give it to @vcpu, one of @cpus, each a core of one package. */
 void cpuid_set(struct vcpu *vcpu, unsigned int cpus);
+/* Does it offer KVM's paravirtual clock? */
+bool cpuid_has_kvmclock(const struct vm *vm);
 /* Bytes of guest-physical address space. */
 uint64_t cpuid_address_space(const struct vm *vm);
 

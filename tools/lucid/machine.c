@@ -41,6 +41,17 @@ static void send_byte(void *arg, uint8_t byte)
 		cpu->out[cpu->out_len++] = byte;
 }
 
+static void unread_byte(void *arg, uint8_t byte)
+{
+	struct machine *m = arg;
+
+	if (m->input_count == INPUT_MAX)
+		return;
+	m->input_head = (m->input_head + INPUT_MAX - 1) % INPUT_MAX;
+	m->input[m->input_head] = byte;
+	m->input_count++;
+}
+
 void machine_init(struct machine *m)
 {
 	const uint64_t low = vm_mem_low(&m->vm);
@@ -48,7 +59,7 @@ void machine_init(struct machine *m)
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->end_lock, NULL);
 	pthread_cond_init(&m->wake, NULL);
-	serial_init(&m->serial, send_byte, m);
+	serial_init(&m->serial, send_byte, unread_byte, m);
 	pic_init(&m->pic);
 	pit_init(&m->pit);
 	rtc_init(&m->rtc, low, m->vm.mem_size - low);

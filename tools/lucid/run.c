@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cpuid.h"
 #include "irqchip.h"
 #include "load.h"
 #include "lucid.h"
@@ -24,6 +25,11 @@
  * by which machine.c tells it from a reset that was wanted.
  */
 #define LINUX_PANIC	"panic=-1 reboot=panic_warm"
+/*
+ * ... and this, where no paravirtual clock tells it: measured against a timer
+ * whose reads are exits, the TSC's frequency comes out wrong or not at all.
+ */
+#define LINUX_TSC	" tsc_early_khz=%u"
 /* ... and this behind, where all interrupts come by the tool's own 8259s. */
 #define LINUX_NO_APIC	"noapic nolapic"
 #define MAX_CPUS	64
@@ -278,16 +284,21 @@ static bool want_irqchip(const struct options *o, const struct vm *vm)
 }
 
 /* What the guest finds as its command line. */
-static char *make_cmdline(const struct options *o, const struct vm *vm)
+static char *make_cmdline(const struct options *o, const struct machine *m)
 {
 	const char *own = o->cmdline ? o->cmdline : "";
+	char tsc[64] = "";
+	unsigned int khz;
 
 	if (!o->kernel)
 		return xasprintf("%s", own);
 	if (!o->cmdline)
 		own = LINUX_CMDLINE;
-	return xasprintf("%s %s%s", LINUX_PANIC, own,
-			 vm->irqchip ? "" : " " LINUX_NO_APIC);
+	khz = vcpu_tsc_khz(&m->cpus[0].vcpu);
+	if (khz && !cpuid_has_kvmclock(&m->vm))
+		snprintf(tsc, sizeof(tsc), LINUX_TSC, khz);
+	return xasprintf("%s%s %s%s", LINUX_PANIC, tsc, own,
+			 m->vm.irqchip ? "" : " " LINUX_NO_APIC);
 }
 
 static void block_signals(sigset_t *set)
@@ -314,12 +325,10 @@ static void nothing(int sig)
 	(void)sig;
 }
 
-static void start_cpus(struct machine *m, const struct options *o)
+static void create_cpus(struct machine *m, const struct options *o)
 {
-	/* without SA_RESTART: a kick also ends a wait for a full pipe */
-	struct sigaction sa = { .sa_handler = nothing };
-
-	sigaction(SIGRTMIN, &sa, NULL);
+	m->nr_cpus = o->cpus;
+	m->cpus = xcalloc(o->cpus, sizeof(*m->cpus));
 	for (unsigned int i = 0; i < m->nr_cpus; i++) {
 		struct cpu *cpu = &m->cpus[i];
 
@@ -331,6 +340,14 @@ static void start_cpus(struct machine *m, const struct options *o)
 		if (o->stats)
 			stats_start(&cpu->vcpu);
 	}
+}
+
+static void start_cpus(struct machine *m)
+{
+	/* without SA_RESTART: a kick also ends a wait for a full pipe */
+	struct sigaction sa = { .sa_handler = nothing };
+
+	sigaction(SIGRTMIN, &sa, NULL);
 	/* the threads wait for the lock until all of them exist */
 	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->nr_cpus; i++) {
@@ -511,9 +528,8 @@ int cmd_run(int argc, char **argv)
 	vm_create(&m->vm, o.mem, want_irqchip(&o, &m->vm));
 	machine_init(m);
 	image_load(&o.image, &m->vm);
-	boot_write(&m->vm, &o.image, make_cmdline(&o, &m->vm), o.cpus);
-	m->nr_cpus = o.cpus;
-	m->cpus = xcalloc(o.cpus, sizeof(*m->cpus));
+	create_cpus(m, &o);
+	boot_write(&m->vm, &o.image, make_cmdline(&o, m), o.cpus);
 	m->timed = o.stats;
 	m->trace_io = o.trace_io;
 	m->panic_marked = o.kernel && !(o.cmdline &&
@@ -527,7 +543,7 @@ int cmd_run(int argc, char **argv)
 	terminal = m->input_open && term_present();
 	if (m->input_open && !terminal && isatty(STDIN_FILENO))
 		m->input_open = false;	/* in the background */
-	start_cpus(m, &o);
+	start_cpus(m);
 	if (terminal)
 		term_raw();
 	main_loop(m, &o, signal_fd, terminal);

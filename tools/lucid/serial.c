@@ -47,14 +47,18 @@
 #define MSR_RI		0x40
 #define MSR_DCD		0x80
 
+/* Reads of LSR in a row that tell a guest which waits for input. */
+#define POLLS_LISTENING	8
+
 void serial_init(struct serial *s, void (*send)(void *arg, uint8_t byte),
-		 void *arg)
+		 void (*unread)(void *arg, uint8_t byte), void *arg)
 {
 	memset(s, 0, sizeof(*s));
 	s->lsr = LSR_THRE | LSR_TEMT;
 	s->msr = MSR_CTS | MSR_DSR | MSR_DCD;	/* somebody listens */
 	s->dll = 12;				/* 9600 baud */
 	s->send = send;
+	s->unread = unread;
 	s->arg = arg;
 }
 
@@ -95,14 +99,30 @@ bool serial_irq_on_input(const struct serial *s)
 	return (s->mcr & MCR_OUT2) && (s->ier & IER_RDA);
 }
 
+static bool listens(const struct serial *s)
+{
+	return s->polled || (s->ier & IER_RDA);
+}
+
+/* What the guest does not want to read now is there when it does. */
+static void give_back(struct serial *s)
+{
+	while (s->rx_count && !(s->mcr & MCR_LOOP))
+		s->unread(s->arg, s->rx[(s->rx_head + --s->rx_count) %
+					SERIAL_FIFO]);
+	s->rx_count = 0;
+	s->lsr &= ~LSR_DR;
+}
+
 bool serial_room(const struct serial *s)
 {
 	/*
 	 * In loopback the input pin is cut off, and what comes waits.  So it
-	 * does until the guest listens: enabling the FIFOs empties them, and
-	 * what was typed (or piped in) before the driver's start would be lost.
+	 * does until the guest listens: a driver that starts reads and drops
+	 * what it finds, and what was typed (or piped in) before that would be
+	 * lost.
 	 */
-	return s->listening && !(s->mcr & MCR_LOOP) && s->rx_count < rx_size(s);
+	return listens(s) && !(s->mcr & MCR_LOOP) && s->rx_count < rx_size(s);
 }
 
 static void rx_put(struct serial *s, uint8_t byte)
@@ -156,8 +176,6 @@ static void write_mcr(struct serial *s, uint8_t value)
 	uint8_t old = s->msr & ~MSR_DELTA, new, changed;
 
 	s->mcr = value & 0x1f;
-	if (value & MCR_RTS)
-		s->listening = true;
 	new = modem_lines(s);
 	changed = old ^ new;
 	/* RI counts when it goes away only (its "trailing edge") */
@@ -171,10 +189,9 @@ static void write_fcr(struct serial *s, uint8_t value)
 	/* switching the FIFOs on or off empties them */
 	if ((s->fcr ^ value) & FCR_ENABLE)
 		value |= FCR_CLEAR_RX;
-	if (value & FCR_CLEAR_RX) {
-		s->rx_count = 0;
-		s->lsr &= ~LSR_DR;
-	}
+	/* that is to drop the line's noise, of which there is none */
+	if (value & FCR_CLEAR_RX)
+		give_back(s);
 	/* without the enable bit the others are not even programmed */
 	s->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
 }
@@ -192,11 +209,11 @@ uint8_t serial_read(struct serial *s, unsigned int reg)
 {
 	uint8_t value;
 
+	s->polls = reg == REG_LSR ? s->polls + 1 : 0;
 	switch (reg) {
 	case REG_DATA:
 		if (s->lcr & LCR_DLAB)
 			return s->dll;
-		s->listening = true;
 		return rx_get(s);
 	case REG_IER:
 		return s->lcr & LCR_DLAB ? s->dlm : s->ier;
@@ -211,7 +228,9 @@ uint8_t serial_read(struct serial *s, unsigned int reg)
 		return s->mcr;
 	case REG_LSR:
 		value = s->lsr;
-		s->listening = true;
+		/* who only sends looks once before each byte */
+		if (s->polls >= POLLS_LISTENING)
+			s->polled = true;
 		s->lsr &= ~LSR_ERRORS;
 		return value;
 	case REG_MSR:
@@ -225,6 +244,7 @@ uint8_t serial_read(struct serial *s, unsigned int reg)
 
 void serial_write(struct serial *s, unsigned int reg, uint8_t value)
 {
+	s->polls = 0;
 	switch (reg) {
 	case REG_DATA:
 		if (s->lcr & LCR_DLAB)
@@ -241,8 +261,8 @@ void serial_write(struct serial *s, unsigned int reg, uint8_t value)
 		if (~s->ier & value & IER_THRE)
 			s->thre_pending = true;
 		s->ier = value & 0x0f;
-		if (value & IER_RDA)
-			s->listening = true;
+		if (!listens(s))
+			give_back(s);
 		break;
 	case REG_IIR:
 		write_fcr(s, value);

@@ -13,17 +13,20 @@
 struct serial {
 	uint8_t ier, lcr, mcr, lsr, msr, scr, fcr;
 	uint8_t dll, dlm;
-	bool listening;		/* the guest has shown that it will read */
+	bool polled;		/* the guest has shown that it reads by polling */
 	bool thre_pending;	/* a "transmitter empty" interrupt is due */
 	uint8_t rx[SERIAL_FIFO];
 	unsigned int rx_head, rx_count;
+	unsigned int polls;	/* LSR was read so often, and nothing else */
 	/* what goes out; called with the byte */
 	void (*send)(void *arg, uint8_t byte);
+	/* what was given back unread, last byte first */
+	void (*unread)(void *arg, uint8_t byte);
 	void *arg;
 };
 
 void serial_init(struct serial *s, void (*send)(void *arg, uint8_t byte),
-		 void *arg);
+		 void (*unread)(void *arg, uint8_t byte), void *arg);
 /* A guest's access to register @reg (0 to 7). */
 uint8_t serial_read(struct serial *s, unsigned int reg);
 void serial_write(struct serial *s, unsigned int reg, uint8_t value);

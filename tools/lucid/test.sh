@@ -100,6 +100,12 @@ refuse "bad --cpus" "'0'" run --cpus 0 x
 refuse "bad --timeout" "'-3'" run --timeout -3 x
 refuse "bad --format" "'coff'" run --format coff x
 refuse "--format flat without --start" "--start" run --format flat x
+refuse "bad --irqchip" "'maybe'" run --irqchip maybe x
+refuse "--initrd without --kernel" "--kernel" run --initrd x y
+refuse "--kernel and an image" "not both" run --kernel a b
+refuse "--kernel and --start" "--start" run --kernel a --start 16
+refuse "--kernel and --at" "--at" run --kernel a --at 2M
+refuse "--kernel and --format" "--format" run --kernel a --format flat
 refuse "unknown option of info" "'--frob'" info --frob
 
 ### Images that are none: no device is needed to say so
@@ -152,6 +158,67 @@ done
 [ $i = 64 ]
 result $? "a PVH image with any byte of its header damaged" "byte $i"
 
+### Linux kernels that are none
+
+bz=$guests/linux.bin
+linux() # NAME TEXT FILE: refused as --kernel
+{
+	refuse "$1" "$2" run --kernel "$3"
+}
+bad() # OFFSET BYTES: the good one with these, in $tmp/bad
+{
+	cp "$bz" "$tmp/bad"; poke "$tmp/bad" "$1" "$2"
+}
+
+linux "missing kernel" "No such file" "$tmp/none"
+linux "a directory as kernel" "is a directory" "$tmp"
+linux "an empty kernel" "is empty" "$tmp/empty"
+linux "a FIFO as kernel" "is not a regular file" "$tmp/fifo"
+linux "a text as kernel" "is no Linux bzImage: too short" "$tmp/text"
+linux "a script as kernel" "looks like a script" "$tmp/script"
+dd if=/dev/zero of="$tmp/zero" bs=1024 count=8 2>/dev/null
+linux "zeroes as kernel" "is no Linux bzImage: its header is missing" "$tmp/zero"
+linux "an ELF as kernel" "is an ELF file, not a bzImage" "$pvh"
+cp "$mb" "$tmp/bad"; poke "$tmp/bad" 18 '\267'
+linux "an arm64 ELF as kernel" "another kind of CPU" "$tmp/bad"
+cp "$tmp/zero" "$tmp/bad"; poke "$tmp/bad" 0 MZ; poke "$tmp/bad" 56 'ARM\144'
+linux "an arm64 Image as kernel" "is a kernel for arm64" "$tmp/bad"
+poke "$tmp/bad" 56 'RSC\005'
+linux "a RISC-V Image as kernel" "is a kernel for RISC-V" "$tmp/bad"
+dd if="$bz" of="$tmp/bad" bs=300 count=1 2>/dev/null
+linux "a bzImage cut before its header" "too short" "$tmp/bad"
+dd if="$bz" of="$tmp/bad" bs=1100 count=1 2>/dev/null
+linux "a bzImage cut in its kernel" "is truncated" "$tmp/bad"
+bad 566 '\000'
+linux "a 32-bit bzImage" "has no 64-bit entry" "$tmp/bad"
+bad 518 '\013\002'
+linux "a bzImage of an old kernel" "has no 64-bit entry" "$tmp/bad"
+bad 529 '\000'
+linux "a zImage" "is a zImage" "$tmp/bad"
+bad 510 '\000'
+linux "a bzImage without its boot flag" "its header is missing" "$tmp/bad"
+for field in 560,alignment 600,address 608,size 584,payload; do
+	bad ${field%,*} '\377\377\377\377'
+	[ ${field#*,} != size ] || poke "$tmp/bad" 608 '\000\000\000\000'
+	linux "a bzImage with an impossible ${field#*,}" "is a corrupt bzImage" "$tmp/bad"
+done
+i=497
+while [ $i -lt 620 ]; do
+	bad $i '\377'
+	"$lucid" run --dev /dev/null --kernel "$tmp/bad" >"$tmp/out" 2>&1 </dev/null
+	[ $? = 1 ] && [ "$(wc -l <"$tmp/out")" = 1 ] || break
+	i=$((i + 1))
+done
+[ $i = 620 ]
+result $? "a bzImage with any byte of its header damaged" "byte $i"
+refuse "a bzImage without --kernel" "'lucid run --kernel' boots one" run "$bz"
+refuse "missing initrd" "$tmp/none: No such file" \
+	run --kernel "$bz" --initrd "$tmp/none"
+refuse "a directory as initrd" "$tmp: is a directory" \
+	run --kernel "$bz" --initrd "$tmp"
+refuse "an empty initrd" "$tmp/empty: is empty" \
+	run --kernel "$bz" --initrd "$tmp/empty"
+
 ### Devices that are none
 
 halt="--start 16 $guests/halt.bin"
@@ -198,7 +265,40 @@ expect "several CPUs" 100 "" run $t --start 32 --cpus 4 "$guests/smp.bin"
 expect "the devices' registers" 100 "" \
 	run $t --start 64 "$guests/devices.bin"
 
+expect "Linux's boot protocol" 100 "panic=-1 reboot=panic_warm" \
+	run $t --kernel "$bz"
+expect "... and its command line" 100 "four  five six" \
+	run $t --kernel "$bz" --cmdline "four  five six"
+expect "... and its initrd" 100 "just some text" \
+	run $t --kernel "$bz" --initrd "$tmp/text"
+expect "... and --irqchip off" 100 "one noapic nolapic" \
+	run $t --kernel "$bz" --cmdline one --irqchip off
+expect "... in the least memory that will do" 100 "just some text" \
+	run $t --mem 4104K --kernel "$bz" --initrd "$tmp/text"
+if "$lucid" info --json --dev "$dev" | grep -q '"IRQCHIP"'; then
+	expect "a flat binary with --irqchip on" 100 "" \
+		run $t --irqchip on --start 32 "$guests/start32.bin"
+	expect "several CPUs with --irqchip on" 100 "" \
+		run $t --irqchip on --start 32 --cpus 4 "$guests/smp.bin"
+	expect "PVH with --irqchip on" 100 "" run $t --irqchip on --cpus 2 "$pvh"
+else
+	refuse "--irqchip on without one" "has no interrupt controllers" \
+		run --irqchip on --kernel "$bz"
+fi
+
 ### Images that do not fit
+
+refuse "too little memory for Linux" "linux.bin: needs 4 MiB of memory" \
+	run --mem 3M --kernel "$bz"
+refuse "an initrd with no room behind the kernel" "text: 1 KiB do not fit" \
+	run --mem 4M --kernel "$bz" --initrd "$tmp/text"
+dd if=/dev/zero of="$tmp/large" bs=1024 count=3000 2>/dev/null
+refuse "an initrd larger than memory" "large: 3000 KiB do not fit" \
+	run --mem 5M --kernel "$bz" --initrd "$tmp/large"
+refuse "a command line that Linux would not read" "the 255 characters that $bz takes" \
+	run --kernel "$bz" --cmdline "$(head -c 256 /dev/zero | tr '\0' a)"
+refuse "several CPUs for Linux with --irqchip off" "local APIC" \
+	run --cpus 2 --irqchip off --kernel "$bz"
 
 refuse "too little memory for a flat binary" "start16.bin: needs memory" \
 	run --start 32 --at 64M "$guests/start16.bin"

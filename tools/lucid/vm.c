@@ -140,6 +140,15 @@ void vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
 		irqchip_vcpu(vcpu);
 }
 
+unsigned int vcpu_tsc_khz(const struct vcpu *vcpu)
+{
+	int khz = 0;
+
+	if (vm_capability(vcpu->vm, KVM_CAP_GET_TSC_KHZ) > 0)
+		khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	return khz > 0 ? khz : 0;
+}
+
 uint64_t vm_mem_low(const struct vm *vm)
 {
 	return vm->mem_size < RAM_HOLE_START ? vm->mem_size : RAM_HOLE_START;

@@ -49,6 +49,8 @@ void vm_create(struct vm *vm, uint64_t mem_size, bool irqchip);
 void vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned int index,
 		 unsigned int cpus);
 
+/* Its TSC's frequency; 0 if the device does not tell. */
+unsigned int vcpu_tsc_khz(const struct vcpu *vcpu);
 /* Bytes of RAM below the hole. */
 uint64_t vm_mem_low(const struct vm *vm);
 /*

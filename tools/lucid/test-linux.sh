@@ -1,0 +1,159 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# lucid run --kernel with a real kernel and an initramfs of tools/lab/mkguest:
+# $GUEST_KERNEL, $GUEST_INITRD, and $LUCID_DEV. TAP on stdout. A boot takes ten
+# to twenty seconds in the lab, so these are not in test.sh.
+#
+# test-linux.sh [NAME...]: only the tests whose names have one of the words.
+
+dir=$(cd "$(dirname "$0")" && pwd)
+lucid=${LUCID:-$dir/lucid}
+kernel=${GUEST_KERNEL:-/guest/vmlinuz}
+initrd=${GUEST_INITRD:-/guest/initrd}
+dev=${LUCID_DEV:-/dev/lucid}
+export LUCID_DEV="$dev"
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+n=0 failed=0
+well="guest is well"
+
+result() # RESULT(0: good) NAME [MORE]
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n $2 # $took s"
+		return
+	fi
+	failed=$((failed + 1))
+	echo "not ok $n $2"
+	[ -z "$3" ] || echo "# $3"
+	tail -n 25 "$tmp/out" | tr -d '\r' | sed 's/^/#   /'
+}
+
+wanted() # NAME
+{
+	[ "$only" ] || return 0
+	for word in $only; do
+		case $1 in *"$word"*) return 0 ;; esac
+	done
+	return 1
+}
+
+# Boot it; OPTIONS are the tool's, WORDS the kernel's.
+run() # WORDS OPTIONS...
+{
+	words=$1
+	shift
+	began=$(date +%s)
+	"$lucid" run --timeout 120 --kernel "$kernel" --initrd "$initrd" \
+		--cmdline "console=ttyS0 quiet $words" "$@" \
+		</dev/null >"$tmp/out" 2>&1
+	got=$?
+	took=$(($(date +%s) - began))
+}
+
+# ... and expect a status and a text in what it prints.
+boots() # NAME STATUS TEXT WORDS OPTIONS...
+{
+	name=$1 want=$2 text=$3
+	shift 3
+	wanted "$name" || return
+	run "$@"
+	if [ $got != "$want" ]; then
+		result 1 "$name" "status $got, not $want"
+	elif ! grep -qF -- "$text" "$tmp/out"; then
+		result 1 "$name" "it did not say: $text"
+	else
+		result 0 "$name"
+	fi
+}
+
+only=$*
+# Without interrupt controllers in the device there is one CPU only.
+cpus2=
+"$lucid" info --json --dev "$dev" | grep -q '"IRQCHIP"' && cpus2="--cpus 2"
+t="--timeout 120"
+
+# Each boot proves two things where it can: there is time for few.
+name="to userspace, off by the exit port; --stats --json"
+if wanted "$name"; then
+	run "lucid.cpus=1 lucid.mem=400" --stats="$tmp/stats" --json
+	[ $got = 0 ] && grep -q "$well" "$tmp/out" &&
+		grep -q '"reason": *"io"' "$tmp/stats"
+	result $? "$name" "status $got"
+fi
+boots "--irqchip off; a guest that is not well gives its status" 1 "not well" \
+	lucid.test=fail --irqchip off
+boots "nosmp; poweroff ends it with status 0" 0 "guest switched itself off" \
+	"nosmp lucid.test=poweroff" $cpus2
+boots "noapic; reboot ends it with status 0" 0 "guest asked for a reset" \
+	"noapic lucid.test=reboot"
+boots "acpi=off; reboot by the keyboard controller" 0 "guest asked for a reset" \
+	"acpi=off lucid.test=reboot"
+boots "nox2apic; 96 MiB" 0 "$well" nox2apic --mem 96M
+
+name="too little memory is told in one line"
+if wanted "$name"; then
+	run "" --mem 64M
+	[ $got = 1 ] && [ "$(wc -l <"$tmp/out")" = 1 ] &&
+		grep -q "$kernel: needs 80 MiB of memory" "$tmp/out"
+	result $? "$name" "status $got"
+fi
+
+# No root, no initrd, no command line of ours.
+name="without a root the kernel panics, and that is told"
+if wanted "$name"; then
+	began=$(date +%s)
+	"$lucid" run $t --kernel "$kernel" </dev/null >"$tmp/out" 2>&1
+	got=$?
+	took=$(($(date +%s) - began))
+	[ $got = 1 ] && grep -q "Unable to mount root" "$tmp/out" &&
+		grep -q "lucid: guest stopped: its kernel panicked" "$tmp/out"
+	result $? "$name" "status $got"
+fi
+
+# What is piped in reaches a shell, by the serial port's interrupts.
+name="nolapic; a shell on the serial port"
+if wanted "$name"; then
+	began=$(date +%s)
+	echo 'echo sum $((40 + 2)); echo n=$(grep -c ttyS0 /proc/interrupts); exit' |
+		"$lucid" run $t --kernel "$kernel" --initrd "$initrd" \
+		--cmdline "console=ttyS0 quiet nolapic lucid.shell" >"$tmp/out" 2>&1
+	got=$?
+	took=$(($(date +%s) - began))
+	[ $got = 0 ] && grep -q "^sum 42" "$tmp/out" && grep -q "^n=1" "$tmp/out"
+	result $? "$name" "status $got"
+fi
+
+# The guest's two clocks agree with each other and with ours, busy as it is.
+name="${cpus2:+2 CPUs; }time passes at the right speed under load"
+if wanted "$name"; then
+	run "${cpus2:+lucid.cpus=2} lucid.test=clock lucid.seconds=8" $cpus2
+	now=$(date +%s)
+	[ $got = 0 ] && awk -v now="$now" '
+		$1 == "clock" {
+			if (!n++) { date = $2; up = $3 }
+			off = ($2 - date) - ($3 - up)
+			if (off > 1.5 || off < -1.5) bad = 1
+			last = $2
+		}
+		END { exit !(n >= 4 && !bad && now - last < 6 && last - now < 3) }
+	' "$tmp/out"
+	result $? "$name" "status $got, now $now"
+fi
+
+# Memory above the hole. Nearly all of it is never touched.
+name="4.5 GiB of memory"
+if wanted "$name"; then
+	mem=$(sed -n 's/MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+	if [ "$mem" -gt $((4700 * 1024)) ]; then
+		boots "$name" 0 "$well" "lucid.mem=4300" --mem 4608M
+	else
+		n=$((n + 1))
+		echo "ok $n $name # SKIP this machine has too little"
+	fi
+fi
+
+echo "1..$n"
+[ $failed = 0 ]
