@@ -252,6 +252,10 @@ static int run_loop(struct lucid_vcpu *vcpu)
 		r = take_requests(vcpu);
 		if (r)
 			break;
+		if (unlikely(vcpu->emulate) && !vcpu->events_armed) {
+			r = lucid_emulate_step(vcpu);
+			continue;
+		}
 
 		lucid_fpu_enter(vcpu);
 		local_irq_disable();
