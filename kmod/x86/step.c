@@ -13,7 +13,7 @@
 #include "step.h"
 
 static bool test_emulate;
-module_param(test_emulate, bool, 0444);
+module_param(test_emulate, bool, 0644);
 MODULE_PARM_DESC(test_emulate, "allow LUCID_SET_EMULATE: a vCPU run by the instruction emulator alone (for tests)");
 
 /* Answers of x86/ (0 or LUCID_GP) as the emulator's. */
