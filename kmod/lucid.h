@@ -122,6 +122,7 @@ struct lucid_vcpu {
 	u64 apic_base;
 	struct lucid_events events;
 	bool events_armed;		/* something in @events is to be injected */
+	bool emulate;			/* LUCID_SET_EMULATE */
 	u32 mp_state;
 	struct lucid_irq_vcpu irq;
 

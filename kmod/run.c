@@ -326,6 +326,10 @@ static int run_loop(struct lucid_vcpu *vcpu)
 			break;
 		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE))
 			continue;	/* INIT */
+		if (unlikely(vcpu->emulate) && !vcpu->events_armed) {
+			r = lucid_emulate_step(vcpu);
+			continue;
+		}
 
 		lucid_fpu_enter(vcpu);
 		local_irq_disable();

@@ -281,6 +281,13 @@ static int bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor __user 
 	return r;
 }
 
+static int set_emulate(struct lucid_vcpu *vcpu, u32 __user *arg)
+{
+	u32 on;
+
+	return get_user(on, arg) ? -EFAULT : lucid_set_emulate(vcpu, on);
+}
+
 /*
  * Registers in one struct: copied whole in or out.  kmalloc'ed, since some are
  * large for a stack.
@@ -438,6 +445,8 @@ static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned
 		return set_stats(vcpu, argp);
 	case LUCID_BENCH_FLOOR:
 		return bench_floor(vcpu, argp);
+	case LUCID_SET_EMULATE:
+		return set_emulate(vcpu, argp);
 	}
 	return -EINVAL;		/* as KVM */
 }

@@ -36,6 +36,7 @@ struct lucid_io {
 int lucid_pio(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip);
 int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool rep);
 int lucid_mmio(struct lucid_vcpu *vcpu);
+int lucid_mmio_run(struct lucid_vcpu *vcpu);
 int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa);
 int lucid_pio_complete(struct lucid_vcpu *vcpu, enum lucid_complete complete);
 int lucid_io_complete(struct lucid_vcpu *vcpu);

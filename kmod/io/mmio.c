@@ -38,13 +38,13 @@ int lucid_emulation_exit(struct lucid_vcpu *vcpu, const struct lucid_insn *insn)
  * lucid_emulation_failed - an instruction that is not known here
  * @vcpu: the vCPU; vcpu->io.emul.insn is the instruction, if it was decoded
  *
- * As KVM: the guest gets #UD; at CPL 0 userspace is told as well.
+ * As KVM: the guest gets #UD; at CPL 0 (or by LUCID_SET_EMULATE) userspace is told as well.
  */
 int lucid_emulation_failed(struct lucid_vcpu *vcpu)
 {
 	const struct lucid_insn *insn = &vcpu->io.emul.insn;
 
-	if (!lucid_hw_get_cpl(vcpu))
+	if (!lucid_hw_get_cpl(vcpu) || vcpu->emulate)
 		return lucid_emulation_exit(vcpu, insn->len ? insn : NULL);
 	lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
 	return LUCID_REENTER;
@@ -102,7 +102,14 @@ static int mmio_emulate(struct lucid_vcpu *vcpu)
 	}
 }
 
-static int mmio_run(struct lucid_vcpu *vcpu)
+/**
+ * lucid_mmio_run - run vcpu->io.emul's instruction, and do what comes of it
+ * @vcpu: the vCPU; lucid_emul_start() has been called
+ *
+ * Context: outside of a stay; may sleep.
+ * Return: enum lucid_next or a negative errno.
+ */
+int lucid_mmio_run(struct lucid_vcpu *vcpu)
 {
 	struct lucid_io *io = &vcpu->io;
 	int r = mmio_emulate(vcpu);
@@ -134,7 +141,7 @@ int lucid_mmio(struct lucid_vcpu *vcpu)
 		return lucid_emulation_failed(vcpu);	/* it executes from nowhere */
 	if (r != LUCID_REENTER)
 		return r;
-	return mmio_run(vcpu);
+	return lucid_mmio_run(vcpu);
 }
 
 /**
@@ -175,7 +182,7 @@ static int mmio_answered(struct lucid_vcpu *vcpu)
 	memcpy(vcpu->io.emul.regs, vcpu->regs, sizeof(vcpu->regs));
 	lucid_emul_mmio_answer(&vcpu->io.emul, vcpu->run->mmio.data);
 	lucid_emul_outside(vcpu);
-	return mmio_run(vcpu);
+	return lucid_mmio_run(vcpu);
 }
 
 /**

@@ -431,77 +431,78 @@ static int emul_xlat(struct lucid_emul_ctxt *c)
  * The tables. The decoder has refused what is undefined, and LOCK where it is
  * not allowed. What is missing here is unhandleable.
  */
-#define H(name, ...)	{ lucid_emul_##name, ##__VA_ARGS__ }
+#define HF(name, flags)	{ lucid_emul_##name, flags }
+#define H(name)		HF(name, 0)
 #define ALU(o) \
-	[(o) ... (o) + 5] = H(alu, EMUL_ONE)
+	[(o) ... (o) + 5] = HF(alu, EMUL_ONE)
 
 static const struct lucid_emul_entry map_one[256] = {
 	ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
-	[0x06] = H(push_seg, EMUL_SEGS), [0x07] = H(pop_seg, EMUL_SEGS),
-	[0x0e] = H(push_seg, EMUL_SEGS),
-	[0x16] = H(push_seg, EMUL_SEGS), [0x17] = H(pop_seg, EMUL_SEGS),
-	[0x1e] = H(push_seg, EMUL_SEGS), [0x1f] = H(pop_seg, EMUL_SEGS),
+	[0x06] = HF(push_seg, EMUL_SEGS), [0x07] = HF(pop_seg, EMUL_SEGS),
+	[0x0e] = HF(push_seg, EMUL_SEGS),
+	[0x16] = HF(push_seg, EMUL_SEGS), [0x17] = HF(pop_seg, EMUL_SEGS),
+	[0x1e] = HF(push_seg, EMUL_SEGS), [0x1f] = HF(pop_seg, EMUL_SEGS),
 	[0x27] = H(decimal), [0x2f] = H(decimal), [0x37] = H(decimal), [0x3f] = H(decimal),
 	[0x40 ... 0x4f] = H(incdec),
 	[0x50 ... 0x57] = H(push_reg), [0x58 ... 0x5f] = H(pop_reg),
 	[0x60] = H(pusha), [0x61] = H(popa), [0x62] = H(bound),
 	[0x63] = H(arpl_movsxd),
-	[0x68] = H(push_imm), [0x69] = H(imul, EMUL_ONE),
-	[0x6a] = H(push_imm), [0x6b] = H(imul, EMUL_ONE),
+	[0x68] = H(push_imm), [0x69] = HF(imul, EMUL_ONE),
+	[0x6a] = H(push_imm), [0x6b] = HF(imul, EMUL_ONE),
 	[0x6c ... 0x6f] = H(string),
 	[0x70 ... 0x7f] = H(jcc),
-	[0x80 ... 0x83] = H(group1, EMUL_ONE),
-	[0x84 ... 0x85] = H(test, EMUL_ONE), [0x86 ... 0x87] = H(xchg, EMUL_ONE),
-	[0x8c] = H(mov_from_seg, EMUL_SEGS), [0x8d] = { emul_lea },
-	[0x8e] = H(mov_to_seg, EMUL_SEGS), [0x8f] = H(pop_rm),
+	[0x80 ... 0x83] = HF(group1, EMUL_ONE),
+	[0x84 ... 0x85] = HF(test, EMUL_ONE), [0x86 ... 0x87] = HF(xchg, EMUL_ONE),
+	[0x8c] = HF(mov_from_seg, EMUL_SEGS), [0x8d] = { emul_lea, 0 },
+	[0x8e] = HF(mov_to_seg, EMUL_SEGS), [0x8f] = H(pop_rm),
 	[0x90] = H(nop_or_xchg), [0x91 ... 0x97] = H(xchg_acc),
 	[0x98 ... 0x99] = H(widen), [0x9a] = H(far),
 	[0x9c] = H(pushf), [0x9d] = H(popf), [0x9e ... 0x9f] = H(sahf_lahf),
 	[0xa4 ... 0xa7] = H(string), [0xa8 ... 0xa9] = H(test), [0xaa ... 0xaf] = H(string),
-	[0xb0 ... 0xbf] = { emul_mov_reg_imm },
-	[0xc0 ... 0xc1] = H(shift, EMUL_ONE), [0xc2 ... 0xc3] = H(ret),
-	[0xc4 ... 0xc5] = H(load_far_ptr, EMUL_SEGS),
+	[0xb0 ... 0xbf] = { emul_mov_reg_imm, 0 },
+	[0xc0 ... 0xc1] = HF(shift, EMUL_ONE), [0xc2 ... 0xc3] = H(ret),
+	[0xc4 ... 0xc5] = HF(load_far_ptr, EMUL_SEGS),
 	[0xc8] = H(enter), [0xc9] = H(leave), [0xca ... 0xcb] = H(retf),
 	[0xcc ... 0xce] = H(int), [0xcf] = H(iret),
-	[0xd0 ... 0xd3] = H(shift, EMUL_ONE), [0xd4 ... 0xd6] = H(decimal), [0xd7] = { emul_xlat },
+	[0xd0 ... 0xd3] = HF(shift, EMUL_ONE), [0xd4 ... 0xd6] = H(decimal), [0xd7] = { emul_xlat, 0 },
 	[0xe0 ... 0xe3] = H(loop), [0xe4 ... 0xe7] = H(inout),
 	[0xe8 ... 0xe9] = H(jmp_call), [0xea] = H(far), [0xeb] = H(jmp_call),
 	[0xec ... 0xef] = H(inout),
-	[0xf4] = H(hlt, EMUL_PRIV), [0xf5] = H(flag_op),
-	[0xf6 ... 0xf7] = H(group3, EMUL_ONE), [0xf8 ... 0xfd] = H(flag_op),
+	[0xf4] = HF(hlt, EMUL_PRIV), [0xf5] = H(flag_op),
+	[0xf6 ... 0xf7] = HF(group3, EMUL_ONE), [0xf8 ... 0xfd] = H(flag_op),
 	[0xfe ... 0xff] = H(group45),
 };
 
 static const struct lucid_emul_entry map_0f[256] = {
-	[0x00] = H(group6), [0x01] = H(group7), [0x06] = H(clts, EMUL_PRIV),
-	[0x08 ... 0x09] = H(nop, EMUL_PRIV),			/* INVD, WBINVD */
+	[0x00] = H(group6), [0x01] = H(group7), [0x06] = HF(clts, EMUL_PRIV),
+	[0x08 ... 0x09] = HF(nop, EMUL_PRIV),			/* INVD, WBINVD */
 	[0x0b] = H(ud), [0x0d] = H(nop),			/* PREFETCHW */
-	[0x10 ... 0x13] = H(sse_move, EMUL_ONE), [0x16 ... 0x17] = H(sse_move, EMUL_ONE),
+	[0x10 ... 0x13] = HF(sse_move, EMUL_ONE), [0x16 ... 0x17] = HF(sse_move, EMUL_ONE),
 	[0x18 ... 0x1f] = H(nop),				/* hints; MPX and CET are off */
-	[0x20] = H(mov_cr, EMUL_PRIV), [0x21] = H(mov_dr, EMUL_PRIV),
-	[0x22] = H(mov_cr, EMUL_PRIV), [0x23] = H(mov_dr, EMUL_PRIV),
-	[0x28 ... 0x29] = H(sse_move, EMUL_ONE), [0x2b] = H(sse_move, EMUL_ONE),
-	[0x30] = H(msr, EMUL_PRIV), [0x31] = H(rdtsc), [0x32] = H(msr, EMUL_PRIV),
-	[0x40 ... 0x4f] = H(cmov, EMUL_ONE),
-	[0x6e ... 0x6f] = H(sse_move, EMUL_ONE), [0x7e ... 0x7f] = H(sse_move, EMUL_ONE),
-	[0x80 ... 0x8f] = H(jcc), [0x90 ... 0x9f] = H(setcc, EMUL_ONE),
-	[0xa0] = H(push_seg, EMUL_SEGS), [0xa1] = H(pop_seg, EMUL_SEGS), [0xa2] = H(cpuid),
-	[0xa3] = H(bt, EMUL_ONE), [0xa4 ... 0xa5] = H(shift_double, EMUL_ONE),
-	[0xa8] = H(push_seg, EMUL_SEGS), [0xa9] = H(pop_seg, EMUL_SEGS),
-	[0xab] = H(bt, EMUL_ONE), [0xac ... 0xad] = H(shift_double, EMUL_ONE),
-	[0xae] = H(group15), [0xaf] = H(imul, EMUL_ONE),
-	[0xb0 ... 0xb1] = H(cmpxchg, EMUL_ONE), [0xb2] = H(load_far_ptr, EMUL_SEGS),
-	[0xb3] = H(bt, EMUL_ONE), [0xb4 ... 0xb5] = H(load_far_ptr, EMUL_SEGS),
-	[0xb8] = H(popcnt, EMUL_ONE), [0xb9] = H(ud),
-	[0xba ... 0xbb] = H(bt, EMUL_ONE), [0xbc ... 0xbd] = H(scan, EMUL_ONE),
-	[0xc0 ... 0xc1] = H(xadd, EMUL_ONE), [0xc3] = H(movnti, EMUL_ONE),
+	[0x20] = HF(mov_cr, EMUL_PRIV), [0x21] = HF(mov_dr, EMUL_PRIV),
+	[0x22] = HF(mov_cr, EMUL_PRIV), [0x23] = HF(mov_dr, EMUL_PRIV),
+	[0x28 ... 0x29] = HF(sse_move, EMUL_ONE), [0x2b] = HF(sse_move, EMUL_ONE),
+	[0x30] = HF(msr, EMUL_PRIV), [0x31] = H(rdtsc), [0x32] = HF(msr, EMUL_PRIV),
+	[0x40 ... 0x4f] = HF(cmov, EMUL_ONE),
+	[0x6e ... 0x6f] = HF(sse_move, EMUL_ONE), [0x7e ... 0x7f] = HF(sse_move, EMUL_ONE),
+	[0x80 ... 0x8f] = H(jcc), [0x90 ... 0x9f] = HF(setcc, EMUL_ONE),
+	[0xa0] = HF(push_seg, EMUL_SEGS), [0xa1] = HF(pop_seg, EMUL_SEGS), [0xa2] = H(cpuid),
+	[0xa3] = HF(bt, EMUL_ONE), [0xa4 ... 0xa5] = HF(shift_double, EMUL_ONE),
+	[0xa8] = HF(push_seg, EMUL_SEGS), [0xa9] = HF(pop_seg, EMUL_SEGS),
+	[0xab] = HF(bt, EMUL_ONE), [0xac ... 0xad] = HF(shift_double, EMUL_ONE),
+	[0xae] = H(group15), [0xaf] = HF(imul, EMUL_ONE),
+	[0xb0 ... 0xb1] = HF(cmpxchg, EMUL_ONE), [0xb2] = HF(load_far_ptr, EMUL_SEGS),
+	[0xb3] = HF(bt, EMUL_ONE), [0xb4 ... 0xb5] = HF(load_far_ptr, EMUL_SEGS),
+	[0xb8] = HF(popcnt, EMUL_ONE), [0xb9] = H(ud),
+	[0xba ... 0xbb] = HF(bt, EMUL_ONE), [0xbc ... 0xbd] = HF(scan, EMUL_ONE),
+	[0xc0 ... 0xc1] = HF(xadd, EMUL_ONE), [0xc3] = HF(movnti, EMUL_ONE),
 	[0xc7] = H(cmpxchg_wide), [0xc8 ... 0xcf] = H(bswap),
-	[0xd6] = H(sse_move, EMUL_ONE), [0xe7] = H(sse_move, EMUL_ONE),
-	[0xf0] = H(sse_move, EMUL_ONE), [0xff] = H(ud),
+	[0xd6] = HF(sse_move, EMUL_ONE), [0xe7] = HF(sse_move, EMUL_ONE),
+	[0xf0] = HF(sse_move, EMUL_ONE), [0xff] = H(ud),
 };
 
-static const struct lucid_emul_entry entry_movntdqa = H(sse_move, EMUL_ONE);
-static const struct lucid_emul_entry entry_movbe_crc32 = H(movbe_crc32, EMUL_ONE);
+static const struct lucid_emul_entry entry_movntdqa = HF(sse_move, EMUL_ONE);
+static const struct lucid_emul_entry entry_movbe_crc32 = HF(movbe_crc32, EMUL_ONE);
 
 static const struct lucid_emul_entry *find_entry(const struct lucid_insn *insn)
 {

@@ -19,7 +19,7 @@ enum sse_kind {
 	SSE_STORE_ZERO,	/* r/m = xmm, 8 bytes, likewise */
 };
 
-#define ALIGNED	0x10
+#define ALIGNED	0x80
 
 struct sse_move {
 	u8 opcode, pp, kind, size;	/* size | ALIGNED */

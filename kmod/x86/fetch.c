@@ -12,6 +12,7 @@
 
 #include "../lucid.h"
 #include "decode.h"
+#include "step.h"
 #include "walk.h"
 
 /* ---- the guest's own page tables ----------------------------------------------- */
@@ -221,7 +222,8 @@ static int fetch_bytes(struct lucid_vcpu *vcpu, u64 linear, u8 *buf, bool atomic
  *
  * Return: LUCID_REENTER with @insn filled in; LUCID_SLOW: call again outside;
  * LUCID_REENTER_IRQ: an exception was queued instead, or it must be run again;
- * -EFAULT: the code is not in memory.
+ * -EFAULT: the code is not in memory; -EILSEQ: it is undefined; -E2BIG: it is
+ * too long.
  */
 int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic)
 {
@@ -249,8 +251,7 @@ int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atom
 		return LUCID_SLOW;
 	if (r == -LUCID_INSN_MORE)
 		return LUCID_REENTER_IRQ;
-	/* Unknown to us, or changed since by another vCPU: not to be done here. */
-	return -EFAULT;
+	return r == -LUCID_INSN_INVALID ? -EILSEQ : -E2BIG;
 }
 
 /* Instructions without operands that the CPU may intercept: their opcodes. */
@@ -327,15 +328,14 @@ int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic)
 
 /* ---- the emulator's memory ---------------------------------------------------------- */
 
-static int emul_access(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
-		       u64 *gpa, bool write)
+/* @as: LUCID_ACC_USER, LUCID_ACC_IMPLICIT or 0 */
+static int emul_access_as(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
+			  u64 *gpa, bool write, u32 as)
 {
 	struct lucid_vcpu *vcpu = c->ctx;
-	u32 access = write ? LUCID_ACC_WRITE : LUCID_ACC_READ, error;
+	u32 access = as | (write ? LUCID_ACC_WRITE : LUCID_ACC_READ), error;
 	int r;
 
-	if (lucid_hw_get_cpl(vcpu) == 3)
-		access |= LUCID_ACC_USER;
 	r = translate(vcpu, linear, access, false, gpa, &error);
 	if (r > 0)
 		return lucid_emul_page_fault(c, linear, error);
@@ -350,6 +350,37 @@ static int emul_access(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigne
 	if (r > 0)
 		return write ? LUCID_EMUL_MMIO_WRITE : LUCID_EMUL_MMIO_READ;
 	return r ? LUCID_EMUL_UNHANDLEABLE : LUCID_EMUL_OK;
+}
+
+static int emul_access(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
+		       u64 *gpa, bool write)
+{
+	return emul_access_as(c, linear, buf, len, gpa, write,
+			      lucid_hw_get_cpl(c->ctx) == 3 ? LUCID_ACC_USER : 0);
+}
+
+/**
+ * lucid_emul_implicit - an access of the CPU's own, to a table of the guest's
+ * @c: the instruction
+ * @linear: where
+ * @buf: from or to
+ * @len: bytes, up to a page
+ * @write: to the guest
+ *
+ * Return: enum lucid_emul_result; in MMIO no tables are supported.
+ */
+int lucid_emul_implicit(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
+			bool write)
+{
+	unsigned int n = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(linear));
+	u64 gpa;
+	int r = emul_access_as(c, linear, buf, n, &gpa, write, LUCID_ACC_IMPLICIT);
+
+	if (r == LUCID_EMUL_OK && n < len)
+		r = emul_access_as(c, linear + n, buf + n, len - n, &gpa, write,
+				   LUCID_ACC_IMPLICIT);
+	return r == LUCID_EMUL_MMIO_READ || r == LUCID_EMUL_MMIO_WRITE ?
+	       LUCID_EMUL_UNHANDLEABLE : r;
 }
 
 /**
@@ -456,6 +487,19 @@ static const struct lucid_emul_ops emul_ops = {
 	.load_segs = emul_load_segs,
 	.read_xmm = emul_read_xmm,
 	.write_xmm = emul_write_xmm,
+	.read_cr = lucid_step_read_cr,
+	.write_cr = lucid_step_write_cr,
+	.read_dr = lucid_step_read_dr,
+	.write_dr = lucid_step_write_dr,
+	.read_msr = lucid_step_read_msr,
+	.write_msr = lucid_step_write_msr,
+	.cpuid = lucid_step_cpuid,
+	.rdtsc = lucid_step_rdtsc,
+	.invlpg = lucid_step_invlpg,
+	.get_table = lucid_step_get_table,
+	.set_table = lucid_step_set_table,
+	.read_desc = lucid_step_read_desc,
+	.mark_accessed = lucid_step_mark_accessed,
 };
 
 /*
@@ -521,7 +565,7 @@ void lucid_emul_outside(struct lucid_vcpu *vcpu)
  * @atomic: in a stay, interrupts off
  *
  * Context: outside of a stay it may sleep.
- * Return: as lucid_fetch_insn().
+ * Return: as lucid_fetch_insn(); -EFAULT also for what cannot be decoded.
  */
 int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 {
@@ -529,8 +573,10 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 	int i, r;
 
 	r = lucid_fetch_insn(vcpu, &c->insn, atomic);
-	if (r != LUCID_REENTER)
-		return r;
+	if (unlikely(r != LUCID_REENTER)) {
+		/* Unknown to us, or changed since by another vCPU: not to be done here. */
+		return r == -EILSEQ || r == -E2BIG ? -EFAULT : r;
+	}
 	c->ctx = vcpu;
 	c->ops = &emul_ops_tried;
 	if (!atomic)

@@ -171,4 +171,9 @@ void lucid_emul_commit(struct lucid_vcpu *vcpu);
 int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write);
 int lucid_emul_fault(struct lucid_vcpu *vcpu, int result);
 
+/* ---- step.c: a vCPU run by the emulator alone, for tests ---- */
+
+int lucid_set_emulate(struct lucid_vcpu *vcpu, u32 on);
+int lucid_emulate_step(struct lucid_vcpu *vcpu);
+
 #endif

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "emulate.h"
+#include "emul_vm.h"
 #include "tap.h"
 
 #define BUF_SIZE	(4 * 4096)
@@ -71,97 +71,6 @@ static void native_run(u8 *at, const struct lucid_insn *insn)
 	p = put_reg_mem(p, 0x8b, 4, &nat->host_rsp);
 	memcpy(p, pop, sizeof(pop));
 	((void (*)(void))(uintptr_t)nat->code)();
-}
-
-/*
- * The emulator's memory: linear addresses from @base on are @mem, and what
- * @mmio says of a page is MMIO.
- */
-static struct {
-	u64 base, size;
-	u8 *mem;
-	u32 mmio;		/* a bit per page */
-	u64 fault_from;		/* pages from here on fault when written (0: none do) */
-	u64 retry_from;		/* from here on a write is to be tried again later */
-	unsigned int calls, longest;
-	bool crossed;
-} vm;
-
-static u8 *vm_at(u64 linear, unsigned int len)
-{
-	vm.calls++;
-	if (len > vm.longest)
-		vm.longest = len;
-	if ((linear & 4095) + len > 4096)
-		vm.crossed = true;
-	if (linear < vm.base || linear + len > vm.base + vm.size)
-		return NULL;
-	return vm.mem + (linear - vm.base);
-}
-
-static bool vm_is_mmio(u64 linear)
-{
-	return vm.mmio >> ((linear - vm.base) >> 12) & 1;
-}
-
-static int vm_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len, u64 *gpa)
-{
-	u8 *p = vm_at(linear, len);
-
-	if (!p)
-		return lucid_emul_page_fault(c, linear, 4);
-	if (vm_is_mmio(linear)) {
-		*gpa = linear - vm.base;
-		return LUCID_EMUL_MMIO_READ;
-	}
-	memcpy(buf, p, len);
-	return LUCID_EMUL_OK;
-}
-
-static int vm_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
-{
-	if (!vm_at(linear, len) || (vm.fault_from && linear >= vm.fault_from))
-		return lucid_emul_page_fault(c, linear, 6);
-	return LUCID_EMUL_OK;
-}
-
-static int vm_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf, unsigned int len,
-		    u64 *gpa)
-{
-	int res = vm_probe(c, linear, len);
-
-	if (res != LUCID_EMUL_OK)
-		return res;
-	if (vm.retry_from && linear >= vm.retry_from)
-		return LUCID_EMUL_RETRY;
-	if (vm_is_mmio(linear)) {
-		*gpa = linear - vm.base;
-		return LUCID_EMUL_MMIO_WRITE;
-	}
-	memcpy(vm_at(linear, len), buf, len);
-	return LUCID_EMUL_OK;
-}
-
-static const struct lucid_emul_ops ops = {
-	.read_mem = vm_read, .write_mem = vm_write, .probe_write = vm_probe,
-};
-
-/* What the module does with userspace: answer reads, deliver writes. */
-static int emulate(struct lucid_emul_ctxt *c, unsigned int *reads)
-{
-	unsigned int i;
-	int res;
-
-	lucid_emul_begin(c);
-	for (*reads = 0; ; ++*reads) {
-		res = lucid_emul_run(c);
-		if (res != LUCID_EMUL_MMIO_READ || *reads > LUCID_EMUL_MAX_FRAGS)
-			break;
-		lucid_emul_mmio_answer(c, vm.mem + c->reads[c->nr_reads].gpa);
-	}
-	for (i = 0; res == LUCID_EMUL_OK && i < c->nr_writes; i++)
-		memcpy(vm.mem + c->writes[i].gpa, c->writes[i].data, c->writes[i].len);
-	return res;
 }
 
 /* A random move in 64-bit mode; false if these bytes are not fit to be run. */

@@ -66,5 +66,12 @@ struct lucid_bench_floor {
 #define LUCID_GET_STATS		_IOWR(LUCIDIO, 0x01, struct lucid_stats)
 #define LUCID_SET_STATS		_IOW(LUCIDIO, 0x02, __u32)	/* LUCID_STATS_ */
 #define LUCID_BENCH_FLOOR	_IOWR(LUCIDIO, 0x03, struct lucid_bench_floor)
+/*
+ * For tests: 1 has every instruction of the vCPU done by the module's emulator,
+ * 0 ends that.  An exception is still delivered by the CPU, which then runs the
+ * guest until its next exit.  What the emulator does not know leaves as
+ * KVM_EXIT_INTERNAL_ERROR.  -EPERM unless the module has test_emulate=1.
+ */
+#define LUCID_SET_EMULATE	_IOW(LUCIDIO, 0x04, __u32)
 
 #endif
