@@ -509,6 +509,6 @@ int main(void)
 	test_level();
 	test_image();
 	test_msi();
-	random_steps(3000000);
+	random_steps(2000000);
 	return tap_done();
 }

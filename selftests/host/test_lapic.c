@@ -613,9 +613,9 @@ int main(void)
 	test_match();
 	test_x2apic();
 	test_timer();
-	random_vectors(2000000, false);
-	random_vectors(2000000, true);
-	random_timer(300000);
+	random_vectors(1000000, false);
+	random_vectors(1000000, true);
+	random_timer(200000);
 	test_images();
 	return tap_done();
 }

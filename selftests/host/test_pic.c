@@ -577,6 +577,6 @@ int main(void)
 	test_basics();
 	test_level();
 	test_commands();
-	random_steps(5000000);
+	random_steps(3000000);
 	return tap_done();
 }
