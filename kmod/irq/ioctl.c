@@ -101,7 +101,7 @@ static int signal_msi(struct lucid_vm *vm, struct kvm_msi __user *arg)
 		return -EFAULT;
 	if (!vm->irq.in_kernel || msi.flags)
 		return -EINVAL;
-	lucid_msi_to_msg(msi.address_lo | (u64)msi.address_hi << 32, msi.data, &msg);
+	lucid_msi_to_msg(msi.address_lo, msi.data, &msg);
 	return lucid_irq_deliver(vm, &msg, NULL, 0);
 }
 
@@ -203,6 +203,9 @@ int lucid_irq_get_lapic(struct lucid_vcpu *vcpu, void __user *arg)
 		return -ENOMEM;
 	lucid_irq_sync(vcpu);
 	WRITE_ONCE(vcpu->irq.check, true);
+	/* What is due is an interrupt by now, not a timer that had run out. */
+	if (lucid_lapic_timer_due(&vcpu->irq.lapic, ktime_get_ns()))
+		lucid_irq_arm_timer(vcpu);
 	lucid_lapic_get(&vcpu->irq.lapic, s, ktime_get_ns());
 	r = copy_to_user(arg, s, sizeof(*s)) ? -EFAULT : 0;
 	kfree(s);

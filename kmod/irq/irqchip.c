@@ -50,8 +50,8 @@ static int set_route(struct lucid_vm *vm, const struct kvm_irq_routing_entry *e,
 	if (e->type == KVM_IRQ_ROUTING_MSI) {
 		if (!level)
 			return -1;
-		lucid_msi_to_msg(e->u.msi.address_lo | (u64)e->u.msi.address_hi << 32,
-				 e->u.msi.data, &msg);
+		/* The upper half means something with KVM_CAP_X2APIC_API only. */
+		lucid_msi_to_msg(e->u.msi.address_lo, e->u.msi.data, &msg);
 		return lucid_irq_deliver(vm, &msg, NULL, 0);
 	}
 	if (e->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC)
@@ -169,7 +169,7 @@ int lucid_irq_set_routes(struct lucid_vm *vm, const struct kvm_irq_routing_entry
 	return 0;
 }
 
-/* As PCs are wired: 16 lines to both chips, line 0 to the IOAPIC's pin 2. */
+/* KVM's: 16 lines to both chips, each to the pin of its number, the rest to the IOAPIC. */
 static int default_routes(struct lucid_vm *vm)
 {
 	struct kvm_irq_routing_entry *e;
@@ -183,7 +183,7 @@ static int default_routes(struct lucid_vm *vm)
 		e[n].gsi = gsi;
 		e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
 		e[n].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
-		e[n++].u.irqchip.pin = gsi ? gsi : 2;
+		e[n++].u.irqchip.pin = gsi;
 		if (gsi >= 16)
 			continue;
 		e[n].gsi = gsi;
@@ -258,7 +258,8 @@ bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *d
 			lucid_irq_pic_changed(vm);
 		}
 		raw_spin_unlock_irqrestore(&irq->lock, flags);
-	} else if (irq->pit_in_kernel && lucid_pit_has_port(port)) {
+	} else if (irq->pit_in_kernel && lucid_pit_has_port(port) &&
+		   (port != 0x61 || (irq->pit_flags & KVM_PIT_SPEAKER_DUMMY))) {
 		raw_spin_lock_irqsave(&irq->lock, flags);
 		if (in) {
 			value = lucid_pit_read(&irq->pit, port, ktime_get_ns());

@@ -98,10 +98,14 @@ static void timer_start(struct lucid_lapic *l, u64 now)
 
 static u32 timer_current(const struct lucid_lapic *l, u64 now)
 {
+	u64 left;
+
 	if (l->timer_deadline == LUCID_NEVER || lucid_lapic_tsc_deadline_mode(l) ||
 	    l->timer_deadline <= now)
 		return 0;
-	return (l->timer_deadline - now) >> timer_shift(l);
+	/* Rounded up: an armed timer never reads 0; nor more than what was armed. */
+	left = (l->timer_deadline - now + (1u << timer_shift(l)) - 1) >> timer_shift(l);
+	return left < reg(l, LUCID_APIC_TMICT) ? left : reg(l, LUCID_APIC_TMICT);
 }
 
 /* LVT entry @offset raises its interrupt, if it is not masked. */
@@ -111,8 +115,10 @@ static u32 raise_lvt(struct lucid_lapic *l, u32 offset)
 
 	if (!l->enabled || (lvt & LUCID_APIC_LVT_MASKED))
 		return 0;
-	if ((lvt & LVT_VECTOR) < 16)
+	if ((lvt & LVT_VECTOR) < 16) {
+		l->esr_pending |= ESR_RECEIVE_ILLEGAL;
 		return 0;
+	}
 	lucid_lapic_accept(l, lvt & LVT_VECTOR, false);
 	return LUCID_APIC_CHECK;
 }
@@ -123,9 +129,8 @@ u32 lucid_lapic_timer_due(struct lucid_lapic *l, u64 now)
 		return LUCID_APIC_TIMER;	/* too early: arm it again */
 	if (l->timer_period) {
 		/* Periods missed meanwhile are one interrupt: IRR holds no more. */
-		l->timer_deadline += l->timer_period;
-		if (l->timer_deadline <= now)
-			l->timer_deadline = now + l->timer_period;
+		l->timer_deadline += ((now - l->timer_deadline) / l->timer_period + 1) *
+				     l->timer_period;
 	} else {
 		l->timer_deadline = LUCID_NEVER;
 		l->tsc_deadline = 0;
@@ -225,6 +230,8 @@ static bool match_logical(const struct lucid_lapic *l, const struct lucid_irq_ms
 		return true;
 	if (reg(l, LUCID_APIC_DFR) >> 28 == 0xf)
 		return ldr & dest;
+	if (reg(l, LUCID_APIC_DFR) >> 28)
+		return false;	/* no such model */
 	return (ldr >> 4) == (dest >> 4) && (ldr & dest & 0xf);
 }
 
@@ -441,7 +448,8 @@ static u64 x2apic_writable(const struct lucid_lapic *l, u32 offset)
 	case LUCID_APIC_ICR:
 		return 0xffffffff000cdfffull;
 	case LUCID_APIC_LVTT ... LUCID_APIC_LVTERR:
-		return lvt_bits(l, offset) | LVT_TIMER_MODE | 0x1000;	/* what is not there is dropped */
+		/* A mode that is not there is dropped, not refused, as KVM does. */
+		return lvt_bits(l, offset) | 0x1000 | (offset == LUCID_APIC_LVTT ? LVT_TIMER_MODE : 0);
 	case LUCID_APIC_TMICT:
 		return 0xffffffff;
 	case LUCID_APIC_TDCR:
@@ -579,8 +587,10 @@ void lucid_lapic_set(struct lucid_lapic *l, const struct kvm_lapic_state *s, u64
 	/* The timer goes on where the image says that it was. */
 	current_count = reg(l, LUCID_APIC_TMCCT);
 	if (lucid_lapic_tsc_deadline_mode(l)) {
+		/* Userspace sets the MSR after this. */
 		l->timer_deadline = LUCID_NEVER;
 		l->timer_period = 0;
+		l->tsc_deadline = 0;
 		return;
 	}
 	timer_start(l, now);

@@ -133,6 +133,12 @@ static void test_commands(void)
 	tap_ok(intr() == 0x36 && (out(0x20, 0x0b), lucid_pic_read(&pic, 0x20)) == 0,
 	       "automatic EOI: nothing stays in service");
 
+	out(0x20, 0x80);
+	pulse(4);
+	pulse(6);
+	tap_ok(intr() == 0x34 && intr() == 0x36 && (pulse(5), pulse(7), intr()) == 0x37,
+	       "automatic EOI that rotates: 4, 6, then 7 before 5");
+
 	init_pc(1);
 	out(0x20, 0xc3);	/* set priority: 3 is the lowest */
 	for (i = 0; i < 8; i++)
@@ -193,6 +199,28 @@ static void test_commands(void)
 	out(0x20, 0x0c);
 	tap_ok(!(lucid_pic_read(&pic, 0x20) & 0x80) && lucid_pic_read(&pic, 0x20) == 0x80,
 	       "poll with nothing to acknowledge; then the register again");
+
+	init_pc(1);
+	pulse(12);
+	out(0xa0, 0x0c);
+	tap_ok(lucid_pic_output(&pic) && lucid_pic_read(&pic, 0xa0) == 0x84 && !lucid_pic_output(&pic),
+	       "poll of the slave takes its request from the master");
+
+	init_pc(1);
+	out(0x20, 0xc3);
+	pulse(6);
+	intr();
+	pulse(6);
+	pulse(1);
+	out(0x20, 0x11);
+	out(0x20, 0x0b);
+	tap_ok(lucid_pic_read(&pic, 0x20) == 0, "ICW1 ends what is in service and has a pending edge");
+	out(0x21, 0x30);
+	out(0x21, 0x04);
+	out(0x21, 0x01);
+	pulse(4);
+	pulse(1);
+	tap_ok(intr() == 0x31, "ICW1 sets priorities back");
 
 	init_pc(1);
 	out(0x21, 0xaa);
@@ -265,6 +293,8 @@ static void served(unsigned int chip, int input, const struct kvm_pic_state *was
 	lucid_pic_get(&pic, chip, &s);
 	if (was->auto_eoi ? s.isr != was->isr : s.isr != (was->isr | 1 << input))
 		violation("ISR after an acknowledge");
+	if (s.priority_add != (was->auto_eoi && was->rotate_on_auto_eoi ? (input + 1) & 7 : was->priority_add))
+		violation("rotation after an acknowledge");
 	if (irq == 2)
 		return;
 	if (was->elcr >> input & 1) {
@@ -547,6 +577,6 @@ int main(void)
 	test_basics();
 	test_level();
 	test_commands();
-	random_steps(5000000);
+	random_steps(3000000);
 	return tap_done();
 }
