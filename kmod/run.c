@@ -67,7 +67,8 @@ void lucid_vcpu_take_init(struct lucid_vcpu *vcpu)
 	}
 	/* SIPI means something after INIT only (SDM vol. 3A, "MP Initialization"). */
 	if (test_and_clear_bit(LUCID_SIPI_BIT, &vcpu->irq.init) &&
-	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED) {
+	    (vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED ||
+	     vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD)) {
 		smp_rmb();
 		lucid_vcpu_start(vcpu, READ_ONCE(vcpu->irq.sipi_vector));
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;

@@ -201,6 +201,7 @@ static int set_mp_state(struct lucid_vcpu *vcpu, const struct kvm_mp_state *s)
 	case KVM_MP_STATE_INIT_RECEIVED:
 	case KVM_MP_STATE_HALTED:
 	case KVM_MP_STATE_SIPI_RECEIVED:
+	case KVM_MP_STATE_AP_RESET_HOLD:
 		/* Without an interrupt controller in the kernel userspace does the waiting. */
 		if (vcpu->vm->irq.in_kernel)
 			break;

@@ -269,7 +269,9 @@ void lucid_irq_before_entry(struct lucid_vcpu *vcpu)
 	lucid_irq_sync(vcpu);
 	if (!lucid_irq_has_pending(vcpu))
 		return;
-	if (!lucid_interrupt_ready(vcpu)) {
+	/* An NMI goes first. */
+	if (!lucid_interrupt_ready(vcpu) ||
+	    (vcpu->events.nmi.pending && lucid_hw_nmi_allowed(vcpu))) {
 		lucid_hw_interrupt_window(vcpu, true);	/* its exit sets @check */
 		return;
 	}

@@ -29,7 +29,7 @@
 #include "pic.h"
 #include "pit.h"
 
-#define LUCID_MAX_GSI		1024
+#define LUCID_MAX_GSI		4096
 #define LUCID_MAX_ROUTES	4096
 
 struct lucid_vm;

@@ -34,6 +34,7 @@
 #include <linux/mem_encrypt.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
@@ -607,6 +608,17 @@ static void svm_nmi_window(struct lucid_vcpu *vcpu)
 	hw->vmcb->save.rflags |= X86_EFLAGS_TF | X86_EFLAGS_RF;
 }
 
+static void svm_cancel_step(struct lucid_vcpu *vcpu)
+{
+	struct lucid_hw_vcpu *hw = vcpu->hw;
+
+	if (likely(!hw->nmi_step))
+		return;
+	hw->nmi_step = false;
+	if (!hw->nmi_step_tf)
+		hw->vmcb->save.rflags &= ~(u64)X86_EFLAGS_TF;
+}
+
 /**
  * lucid_hw_inject - put the most urgent of @vcpu->events into the next entry
  * @vcpu: the vCPU
@@ -651,8 +663,15 @@ bool lucid_hw_inject(struct lucid_vcpu *vcpu)
 			svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
 		}
 	}
-	if (ev->nmi.pending)
+	if (ev->nmi.pending && !vcpu->hw->injecting) {
 		svm_nmi_window(vcpu);
+	} else if (unlikely(vcpu->hw->injecting)) {
+		/* The TF of our step must not reach the guest's stack. */
+		svm_cancel_step(vcpu);
+		/* The NMI is next: an interrupt of the host's ends the guest right there. */
+		if (ev->nmi.pending)
+			smp_send_reschedule(smp_processor_id());
+	}
 	if (ev->interrupt.injected && hold)
 		lucid_hw_interrupt_window(vcpu, true);
 	return ev->nmi.pending || ev->exception.pending ||
