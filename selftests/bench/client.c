@@ -50,6 +50,9 @@ struct row {
 	void (*run)(const struct row *row, unsigned int n);
 	void (*close)(void);
 	const uint8_t *code, *code_end;
+	uint64_t address;		/* RDI, for rows with an irqchip */
+	bool x2apic;
+	long cap;			/* needed besides KVM_CAP_IRQCHIP, or 0 */
 	uint32_t exit_reason;		/* that each operation, or the batch, ends with */
 };
 
@@ -110,6 +113,33 @@ static void run_inside(const struct row *row, unsigned int n)
 {
 	(void)n;
 	expect_exit(row, vm_run(&vm));
+}
+
+/* ---- rows with the interrupt controllers in the kernel ---- */
+
+static bool open_irq(const struct row *row)
+{
+	if (vm_cap(KVM_CAP_IRQCHIP) <= 0 || vm_cap(KVM_CAP_PIT2) <= 0) {
+		printf("skip %s no KVM_CAP_IRQCHIP and KVM_CAP_PIT2\n", row->name);
+		return false;
+	}
+	if (row->cap && vm_cap(row->cap) <= 0) {
+		printf("skip %s no KVM_CAP %ld\n", row->name, row->cap);
+		return false;
+	}
+	vm.irqchip = true;
+	vm.x2apic = row->x2apic;
+	open_vm(row);
+	if (row->x2apic)
+		vm_load_handler(&vm, guest_eoi_x2, guest_eoi_x2_end);
+	else
+		vm_load_handler(&vm, guest_eoi_x, guest_eoi_x_end);
+	return true;
+}
+
+static void prepare_irq(const struct row *row, unsigned int n)
+{
+	vm_start(&vm, n, row->address, 0);
 }
 
 /* Userspace serves the exits and counts them. */
@@ -258,6 +288,8 @@ static void prepare_guest(const struct row *row, unsigned int n)
 #define CODE(name) .code = guest_##name, .code_end = guest_##name##_end
 #define INSIDE .open = open_vm, .prepare = prepare_guest, .run = run_inside, \
 	.close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 100, 500 }
+#define IRQCHIP .open = open_irq, .prepare = prepare_irq, .run = run_inside, \
+	.close = close_vm, .exit_reason = KVM_EXIT_IO, .n = { 100, 500 }
 #define OUTSIDE .open = open_vm, .prepare = prepare_mmio, .run = run_outside, \
 	.close = close_vm, .n = { 100, 400 }
 
@@ -270,6 +302,26 @@ static const struct row rows[] = {
 	{ "pio-read", OUTSIDE, CODE(in), .exit_reason = KVM_EXIT_IO },
 	{ "mmio-write", OUTSIDE, CODE(mmio_write), .exit_reason = KVM_EXIT_MMIO },
 	{ "mmio-read", OUTSIDE, CODE(mmio_read), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-write1", OUTSIDE, CODE(mmio_write1), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-write8", OUTSIDE, CODE(mmio_write8), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-read8", OUTSIDE, CODE(mmio_read8), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-stos", OUTSIDE, CODE(mmio_stos), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-or", OUTSIDE, CODE(mmio_or), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-add", OUTSIDE, CODE(mmio_add), .exit_reason = KVM_EXIT_MMIO },
+	{ "apic-read", IRQCHIP, CODE(tpr_x), .address = APIC_GPA },
+	{ "ioapic-read", IRQCHIP, CODE(ioapic_read), .address = IOAPIC_GPA },
+	{ "ioapic-write", IRQCHIP, CODE(ioapic_write), .address = IOAPIC_GPA },
+	{ "pit-read", IRQCHIP, CODE(pit_read) },
+	{ "pit-write", IRQCHIP, CODE(pit_write) },
+	{ "self-ipi-x", IRQCHIP, CODE(self_x), .address = APIC_GPA },
+	{ "self-ipi-x2", IRQCHIP, CODE(self_x2), .x2apic = true },
+	{ "timer-x", IRQCHIP, CODE(timer_x), .address = APIC_GPA },
+	{ "timer-x2", IRQCHIP, CODE(timer_x2), .x2apic = true },
+	{ "deadline", IRQCHIP, CODE(deadline), .x2apic = true,
+	  .cap = KVM_CAP_TSC_DEADLINE_TIMER },
+	{ "hlt-timer", .open = open_irq, .prepare = prepare_irq, .run = run_inside,
+	  .close = close_vm, .exit_reason = KVM_EXIT_IO, .n = { 10, 50 }, CODE(hlt_timer),
+	  .x2apic = true },
 	{ "hlt", OUTSIDE, CODE(hlt), .exit_reason = KVM_EXIT_HLT },
 	{ "fault-4k", .open = open_fault4k, .prepare = prepare_fault4k, .run = run_inside,
 	  .close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 128, 640 }, CODE(touch) },
