@@ -50,6 +50,9 @@ struct row {
 	void (*run)(const struct row *row, unsigned int n);
 	void (*close)(void);
 	const uint8_t *code, *code_end;
+	uint64_t address;		/* RDI, for rows with an irqchip */
+	bool x2apic;
+	long cap;			/* needed besides KVM_CAP_IRQCHIP, or 0 */
 	uint32_t exit_reason;		/* that each operation, or the batch, ends with */
 };
 
@@ -110,6 +113,33 @@ static void run_inside(const struct row *row, unsigned int n)
 {
 	(void)n;
 	expect_exit(row, vm_run(&vm));
+}
+
+/* ---- rows with the interrupt controllers in the kernel ---- */
+
+static bool open_irq(const struct row *row)
+{
+	if (vm_cap(KVM_CAP_IRQCHIP) <= 0 || vm_cap(KVM_CAP_PIT2) <= 0) {
+		printf("skip %s no KVM_CAP_IRQCHIP and KVM_CAP_PIT2\n", row->name);
+		return false;
+	}
+	if (row->cap && vm_cap(row->cap) <= 0) {
+		printf("skip %s no KVM_CAP %ld\n", row->name, row->cap);
+		return false;
+	}
+	vm.irqchip = true;
+	vm.x2apic = row->x2apic;
+	open_vm(row);
+	if (row->x2apic)
+		vm_load_handler(&vm, guest_eoi_x2, guest_eoi_x2_end);
+	else
+		vm_load_handler(&vm, guest_eoi_x, guest_eoi_x_end);
+	return true;
+}
+
+static void prepare_irq(const struct row *row, unsigned int n)
+{
+	vm_start(&vm, n, row->address, 0);
 }
 
 /* Userspace serves the exits and counts them. */
@@ -258,6 +288,8 @@ static void prepare_guest(const struct row *row, unsigned int n)
 #define CODE(name) .code = guest_##name, .code_end = guest_##name##_end
 #define INSIDE .open = open_vm, .prepare = prepare_guest, .run = run_inside, \
 	.close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 100, 500 }
+#define IRQCHIP .open = open_irq, .prepare = prepare_irq, .run = run_inside, \
+	.close = close_vm, .exit_reason = KVM_EXIT_IO, .n = { 100, 500 }
 #define OUTSIDE .open = open_vm, .prepare = prepare_mmio, .run = run_outside, \
 	.close = close_vm, .n = { 100, 400 }
 
@@ -270,6 +302,26 @@ static const struct row rows[] = {
 	{ "pio-read", OUTSIDE, CODE(in), .exit_reason = KVM_EXIT_IO },
 	{ "mmio-write", OUTSIDE, CODE(mmio_write), .exit_reason = KVM_EXIT_MMIO },
 	{ "mmio-read", OUTSIDE, CODE(mmio_read), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-write1", OUTSIDE, CODE(mmio_write1), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-write8", OUTSIDE, CODE(mmio_write8), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-read8", OUTSIDE, CODE(mmio_read8), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-stos", OUTSIDE, CODE(mmio_stos), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-or", OUTSIDE, CODE(mmio_or), .exit_reason = KVM_EXIT_MMIO },
+	{ "mmio-add", OUTSIDE, CODE(mmio_add), .exit_reason = KVM_EXIT_MMIO },
+	{ "apic-read", IRQCHIP, CODE(tpr_x), .address = APIC_GPA },
+	{ "ioapic-read", IRQCHIP, CODE(ioapic_read), .address = IOAPIC_GPA },
+	{ "ioapic-write", IRQCHIP, CODE(ioapic_write), .address = IOAPIC_GPA },
+	{ "pit-read", IRQCHIP, CODE(pit_read) },
+	{ "pit-write", IRQCHIP, CODE(pit_write) },
+	{ "self-ipi-x", IRQCHIP, CODE(self_x), .address = APIC_GPA },
+	{ "self-ipi-x2", IRQCHIP, CODE(self_x2), .x2apic = true },
+	{ "timer-x", IRQCHIP, CODE(timer_x), .address = APIC_GPA },
+	{ "timer-x2", IRQCHIP, CODE(timer_x2), .x2apic = true },
+	{ "deadline", IRQCHIP, CODE(deadline), .x2apic = true,
+	  .cap = KVM_CAP_TSC_DEADLINE_TIMER },
+	{ "hlt-timer", .open = open_irq, .prepare = prepare_irq, .run = run_inside,
+	  .close = close_vm, .exit_reason = KVM_EXIT_IO, .n = { 10, 50 }, CODE(hlt_timer),
+	  .x2apic = true },
 	{ "hlt", OUTSIDE, CODE(hlt), .exit_reason = KVM_EXIT_HLT },
 	{ "fault-4k", .open = open_fault4k, .prepare = prepare_fault4k, .run = run_inside,
 	  .close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 128, 640 }, CODE(touch) },
@@ -342,6 +394,39 @@ static bool measure_apart(const struct row *row, unsigned int repeat)
 	return false;
 }
 
+/*
+ * A command as a row of one batch of one: a whole guest's life, say. Its output
+ * goes to stderr, so that the lines of ours stay apart.
+ */
+static bool measure_command(const char *name, char **argv)
+{
+	uint64_t start, took;
+	pid_t child;
+	int status;
+
+	fflush(stdout);
+	MARK_BEGIN();
+	start = ticks();
+	child = fork();
+	if (child < 0)
+		die("fork");
+	if (!child) {
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		execvp(argv[0], argv);
+		die(argv[0]);
+	}
+	if (waitpid(child, &status, 0) != child)
+		die("waitpid");
+	took = ticks() - start;
+	MARK_END();
+	if (status) {
+		printf("fail %s status %d of %s\n", name, status, argv[0]);
+		return false;
+	}
+	printf("batch 0 %s 1 %llu\n", name, (unsigned long long)took);
+	return true;
+}
+
 /* What the driver prints about the machine. */
 static void print_machine(void)
 {
@@ -379,10 +464,12 @@ static void print_machine(void)
 static void usage(FILE *to)
 {
 	fputs("usage: bench-client [--dev PATH] [--row NAME]... [--repeat N] [--list]\n"
+	      "       bench-client --time NAME COMMAND [ARGS...]\n"
 	      "  --dev PATH   the device (default: $LUCID_DEV, else /dev/lucid)\n"
 	      "  --row NAME   only this row; repeatable\n"
 	      "  --repeat N   batches of each size (default 12)\n"
-	      "  --list       print the rows' names and exit\n", to);
+	      "  --list       print the rows' names and exit\n"
+	      "  --time NAME  time COMMAND, as a row of that name\n", to);
 }
 
 int main(int argc, char **argv)
@@ -391,16 +478,17 @@ int main(int argc, char **argv)
 		{ "dev", required_argument, NULL, 'd' },
 		{ "row", required_argument, NULL, 'r' },
 		{ "repeat", required_argument, NULL, 'n' },
+		{ "time", required_argument, NULL, 't' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	const char *dev = getenv("LUCID_DEV");
+	const char *dev = getenv("LUCID_DEV"), *command = NULL;
 	bool wanted[N_ROWS] = { }, any = false, failed = false;
 	unsigned int repeat = 12;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		size_t i;
 
 		switch (option) {
@@ -423,6 +511,9 @@ int main(int argc, char **argv)
 				return 1;
 			}
 			break;
+		case 't':
+			command = optarg;
+			break;
 		case 'l':
 			for (i = 0; i < N_ROWS; i++)
 				puts(rows[i].name);
@@ -434,6 +525,12 @@ int main(int argc, char **argv)
 			usage(stderr);
 			return 1;
 		}
+	}
+	if (command && optind < argc) {
+		print_machine();
+		failed = !measure_command(command, argv + optind);
+		puts("done");
+		return failed;
 	}
 	device_open(dev ? dev : "/dev/lucid");
 	print_machine();

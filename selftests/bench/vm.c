@@ -16,8 +16,12 @@
 #define OFF_PML4	0x1000
 #define OFF_PDPT	0x2000
 #define OFF_PD		0x3000
+#define OFF_PD_3G	0x4000
 #define OFF_CODE	0x5000
+#define OFF_HANDLER	0x6000
 #define OFF_STACK	0x8000
+#define OFF_GDT		0x9000
+#define OFF_IDT		0xa000
 
 #define PTE_PRESENT	0x1
 #define PTE_WRITE	0x2
@@ -32,6 +36,9 @@
 #define CR4_PAE		(1u << 5)
 #define EFER_LME	(1u << 8)
 #define EFER_LMA	(1u << 10)
+
+#define APIC_BASE_X2APIC (1u << 10)
+#define CPUID_1_ECX_TSC_DEADLINE (1u << 24)
 
 #define MAX_CPUID	256
 
@@ -86,6 +93,11 @@ void device_open(const char *path)
 		die("memory");
 	supported->nent = MAX_CPUID;
 	must_ioctl(device, KVM_GET_SUPPORTED_CPUID, supported, "KVM_GET_SUPPORTED_CPUID");
+	/* The ABI leaves this bit to the client. */
+	for (uint32_t i = 0; i < supported->nent; i++)
+		if (supported->entries[i].function == 1 &&
+		    vm_cap(KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+			supported->entries[i].ecx |= CPUID_1_ECX_TSC_DEADLINE;
 }
 
 long vm_cap(long capability)
@@ -131,10 +143,30 @@ static void build_page_tables(uint8_t *mem)
 	uint64_t *pd = (uint64_t *)(mem + OFF_PD);
 	const uint64_t table = PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
 
+	uint64_t *pd_3g = (uint64_t *)(mem + OFF_PD_3G);
+
 	pml4[0] = (GUEST_BASE + OFF_PDPT) | table;
 	pdpt[0] = (GUEST_BASE + OFF_PD) | table;
-	for (uint64_t i = 0; i < 512; i++)
+	pdpt[3] = (GUEST_BASE + OFF_PD_3G) | table;
+	for (uint64_t i = 0; i < 512; i++) {
 		pd[i] = i << 21 | table | PTE_DIRTY | PTE_LARGE;
+		pd_3g[i] = 3UL << 30 | i << 21 | table | PTE_DIRTY | PTE_LARGE;
+	}
+}
+
+/* One interrupt gate, and the descriptors that it and IRETQ load. */
+static void build_gate(uint8_t *mem)
+{
+	uint64_t *gdt = (uint64_t *)(mem + OFF_GDT);
+	uint64_t *gate = (uint64_t *)(mem + OFF_IDT) + IRQ_VECTOR * 2;
+	uint64_t handler = GUEST_BASE + OFF_HANDLER;
+
+	gdt[0] = 0;
+	gdt[1] = 0x00af9b000000ffff;	/* code */
+	gdt[2] = 0x00cf93000000ffff;	/* data */
+	gate[0] = (handler & 0xffff) | 0x8UL << 16 | 0x8e00UL << 32 |
+		  (handler >> 16 & 0xffff) << 48;
+	gate[1] = handler >> 32;
 }
 
 static void set_long_mode(struct vm *vm)
@@ -156,6 +188,12 @@ static void set_long_mode(struct vm *vm)
 	sregs.cr3 = GUEST_BASE + OFF_PML4;
 	sregs.cr4 = CR4_PAE;
 	sregs.efer = EFER_LME | EFER_LMA;
+	sregs.gdt.base = GUEST_BASE + OFF_GDT;
+	sregs.gdt.limit = 3 * 8 - 1;
+	sregs.idt.base = GUEST_BASE + OFF_IDT;
+	sregs.idt.limit = 256 * 16 - 1;
+	if (vm->x2apic)
+		sregs.apic_base |= APIC_BASE_X2APIC;
 	must_ioctl(vm->vcpu, KVM_SET_SREGS, &sregs, "KVM_SET_SREGS");
 }
 
@@ -164,6 +202,13 @@ void vm_create(struct vm *vm, uint8_t *mem)
 	vm->mem = mem;
 	vm->fd = must_ioctl(device, KVM_CREATE_VM, NULL, "KVM_CREATE_VM");
 	build_page_tables(mem);
+	if (vm->irqchip) {
+		struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+		build_gate(mem);
+		must_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP");
+		must_ioctl(vm->fd, KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2");
+	}
 	vm_slot(vm, 0, GUEST_BASE, GUEST_SIZE, mem);
 	vm->vcpu = must_ioctl(vm->fd, KVM_CREATE_VCPU, NULL, "KVM_CREATE_VCPU");
 	vm->run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vm->vcpu, 0);
@@ -182,6 +227,11 @@ void vm_destroy(struct vm *vm)
 void vm_load(struct vm *vm, const uint8_t *start, const uint8_t *end)
 {
 	memcpy(vm->mem + OFF_CODE, start, end - start);
+}
+
+void vm_load_handler(struct vm *vm, const uint8_t *start, const uint8_t *end)
+{
+	memcpy(vm->mem + OFF_HANDLER, start, end - start);
 }
 
 void vm_start(struct vm *vm, uint64_t count, uint64_t address, uint64_t step)
