@@ -41,6 +41,10 @@
 #define PVH_MAGIC		0x336ec578u
 #define PVH_VERSION		1
 
+struct pvh_module {
+	uint64_t address, size, cmdline, reserved;
+};
+
 struct multiboot_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline;
 	uint32_t mods_count, mods_addr, syms[4];
@@ -126,16 +130,24 @@ static void write_multiboot(struct vm *vm)
 	};
 }
 
-static void write_pvh(struct vm *vm)
+static void write_pvh(struct vm *vm, const struct initrd *initrd)
 {
+	struct pvh_module *module = vm_ram_or_die(vm, BOOT_MODULES,
+						  sizeof(*module));
 	struct pvh_start_info *info = vm_ram_or_die(vm, BOOT_AREA,
 						    sizeof(*info));
 	struct boot_range *map = vm_ram_or_die(vm, BOOT_MAP,
 					       MAX_RANGES * sizeof(*map));
 
+	*module = (struct pvh_module){
+		.address = initrd->gpa,
+		.size = initrd->file.size,
+	};
 	*info = (struct pvh_start_info){
 		.magic = PVH_MAGIC,
 		.version = PVH_VERSION,
+		.nr_modules = initrd->file.path ? 1 : 0,
+		.modules = BOOT_MODULES,
 		.rsdp = ACPI_RSDP,
 		.cmdline = BOOT_CMDLINE,
 		.map = BOOT_MAP,
@@ -212,7 +224,7 @@ void boot_write(struct vm *vm, struct image *image, const char *cmdline,
 		break;
 	case IMAGE_PVH:
 		acpi_write(vm, cpus);
-		write_pvh(vm);
+		write_pvh(vm, &image->initrd);
 		break;
 	default:
 		write_flat(vm, image, cpus);

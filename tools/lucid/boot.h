@@ -13,6 +13,7 @@
 #define BOOT_GDT	0x700	/* null, code32 08, data 10, code64 18, TSS 20 */
 #define BOOT_TSS	0x780
 #define BOOT_NAME	0x800	/* the loader's name, for multiboot */
+#define BOOT_MODULES	0x800	/* the initial RAM disk, for PVH */
 #define BOOT_CMDLINE	0x1000	/* NUL-terminated, up to 4095 characters */
 #define BOOT_AREA_END	0x2000
 #define BOOT_TABLES	0x90000	/* --start 64: page tables, 6 pages */

@@ -177,6 +177,8 @@ void elf_load(struct image *image, struct vm *vm)
 			    image->path, i);
 		image_read(image, vm, phdr.p_offset, phdr.p_paddr,
 			   phdr.p_filesz, phdr.p_memsz);
+		if (phdr.p_paddr + phdr.p_memsz > image->end)
+			image->end = phdr.p_paddr + phdr.p_memsz;
 		entry_inside |= image->entry >= phdr.p_paddr &&
 				image->entry - phdr.p_paddr < phdr.p_memsz;
 	}

@@ -23,7 +23,6 @@
 #define VERSION_RSDP	0x020e
 #define ENTRY_64	0x200		/* from the loaded kernel's beginning */
 #define LOADER_OTHER	0xff		/* "undefined": no number of our own */
-#define PAGE		4096ull
 
 static void read_header(struct image *image, struct setup_header *h)
 {
@@ -78,27 +77,6 @@ void linux_open(struct image *image)
 	image->cmdline_max = h.cmdline_size;
 }
 
-static void load_initrd(struct initrd *initrd, struct vm *vm,
-			const struct setup_header *h, uint64_t kernel_end)
-{
-	uint64_t top = vm_mem_low(vm);
-
-	if (top > (uint64_t)h->initrd_addr_max + 1)
-		top = (uint64_t)h->initrd_addr_max + 1;
-	if (initrd->file.size > top - kernel_end)
-		die("%s: %llu KiB do not fit behind the kernel into %s of memory (--mem)",
-		    initrd->file.path,
-		    (unsigned long long)(initrd->file.size + KIB - 1) / KIB,
-		    size_text(vm->mem_size));
-	/* as high as can be: the kernel grows from below */
-	initrd->gpa = (top - initrd->file.size) & ~(PAGE - 1);
-	if (initrd->gpa < kernel_end)
-		die("%s: does not fit behind the kernel into %s of memory (--mem)",
-		    initrd->file.path, size_text(vm->mem_size));
-	file_read(&initrd->file, 0, initrd->file.size,
-		  vm_ram_or_die(vm, initrd->gpa, initrd->file.size));
-}
-
 void linux_load(struct image *image, struct vm *vm)
 {
 	struct setup_header h;
@@ -120,8 +98,7 @@ void linux_load(struct image *image, struct vm *vm)
 		    size_text(vm->mem_size));
 	file_read(&image->file, setup_size(&h), kernel, to);
 	image->entry = h.pref_address + ENTRY_64;
-	if (image->initrd.file.path)
-		load_initrd(&image->initrd, vm, &h, end);
+	initrd_load(image, vm, end, (uint64_t)h.initrd_addr_max + 1);
 }
 
 void linux_boot_write(struct vm *vm, struct image *image)

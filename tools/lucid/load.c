@@ -14,6 +14,7 @@
 #define PROGRESS_FROM	(64 * MIB)	/* larger loads show how far they are */
 #define PROGRESS_AFTER	500000000ull	/* ns; and so do slower ones */
 #define CHUNK		MIB
+#define PAGE		4096ull
 #define BZIMAGE		"a Linux bzImage"
 
 static const char *const format_names[] = {
@@ -75,18 +76,27 @@ void file_open(struct file *file)
 	file->size = st.st_size;
 }
 
-/* --kernel: a bzImage and nothing else */
+static void elf_chosen(struct image *image, enum image_format is,
+		       uint32_t entry)
+{
+	image->format = is;
+	image->start = 32;
+	image->entry = entry;
+}
+
+/* --kernel: a bzImage, or the vmlinux that it holds (with a PVH note) */
 static void open_linux(struct image *image, const uint8_t *head, size_t len)
 {
 	const char *looks = guess(head, len);
+	uint32_t entry;
 
 	if (len >= 4 && !memcmp(head, "\177ELF", 4)) {
-		uint32_t entry;
-
 		image->format = IMAGE_AUTO;
-		elf_format(image, &entry);	/* damaged, or for another CPU? */
-		die("%s: is an ELF file, not a bzImage (with a PVH note it runs without --kernel)",
-		    image->path);
+		if (elf_format(image, &entry) != IMAGE_PVH)
+			die("%s: is an ELF file without a PVH note, and not a Linux bzImage",
+			    image->path);
+		elf_chosen(image, IMAGE_PVH, entry);
+		return;
 	}
 	if (len >= 0x3c && !memcmp(head + 0x38, "ARM\x64", 4))
 		die("%s: is a kernel for arm64", image->path);
@@ -146,9 +156,7 @@ void image_open(struct image *image)
 	if (image->format != IMAGE_AUTO && is != image->format)
 		die("%s: is a %s image, not a %s one", image->path,
 		    format_names[is], format_names[image->format]);
-	image->format = is;
-	image->start = 32;
-	image->entry = entry;
+	elf_chosen(image, is, entry);
 }
 
 /* What is shown of a file's progress: nothing before it is known to be slow. */
@@ -237,6 +245,26 @@ void image_read(struct image *image, struct vm *vm, uint64_t offset,
 	memset(to + file_size, 0, mem_size - file_size);
 }
 
+void initrd_load(struct image *image, struct vm *vm, uint64_t from,
+		 uint64_t to)
+{
+	struct initrd *initrd = &image->initrd;
+	const uint64_t size = initrd->file.size;
+
+	if (!initrd->file.path)
+		return;
+	if (to > vm_mem_low(vm))
+		to = vm_mem_low(vm);
+	if (from >= to || size > to - from ||
+	    ((to - size) & ~(PAGE - 1)) < from)
+		die("%s: %llu KiB do not fit behind the kernel into %s of memory (--mem)",
+		    initrd->file.path,
+		    (unsigned long long)((size + KIB - 1) / KIB),
+		    size_text(vm->mem_size));
+	initrd->gpa = (to - size) & ~(PAGE - 1);
+	file_read(&initrd->file, 0, size, vm_ram_or_die(vm, initrd->gpa, size));
+}
+
 void image_load(struct image *image, struct vm *vm)
 {
 	switch (image->format) {
@@ -248,6 +276,7 @@ void image_load(struct image *image, struct vm *vm)
 		break;
 	default:
 		elf_load(image, vm);
+		initrd_load(image, vm, image->end, RAM_HOLE_START);
 		break;
 	}
 }

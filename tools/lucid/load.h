@@ -42,7 +42,8 @@ struct image {
 	bool at_given;
 	uint64_t at;		/* flat: where it is loaded */
 	uint64_t entry;		/* where the first vCPU starts */
-	struct initrd initrd;	/* Linux: with --initrd */
+	uint64_t end;		/* ELF: behind its last segment */
+	struct initrd initrd;	/* Linux, PVH: with --initrd */
 	uint64_t cmdline_max;	/* Linux: characters of a command line */
 };
 
@@ -59,6 +60,13 @@ const char *image_format_name(const struct image *image);
 /* elf.c: the two kinds of ELF */
 enum image_format elf_format(const struct image *image, uint32_t *entry);
 void elf_load(struct image *image, struct vm *vm);
+/*
+ * load.c: put @image's initrd into memory between @from and @to (exclusive), as
+ * high as can be: kernels grow from below.
+ */
+void initrd_load(struct image *image, struct vm *vm, uint64_t from,
+		 uint64_t to);
+
 /* linux.c: a bzImage; linux_open() checks all that its header says */
 void linux_open(struct image *image);
 void linux_load(struct image *image, struct vm *vm);

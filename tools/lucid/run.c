@@ -45,7 +45,7 @@ const char run_help[] =
 "it starts: --start), an ELF with a PVH note or an ELF with a multiboot header.\n"
 "\n"
 "Linux:\n"
-"  --kernel FILE       the bzImage\n"
+"  --kernel FILE       the bzImage, or a vmlinux (an ELF with a PVH note)\n"
 "  --initrd FILE       its initial RAM disk\n"
 "  --cmdline TEXT      its command line (default " LINUX_CMDLINE ")\n"
 "\n"

@@ -178,7 +178,7 @@ linux "a text as kernel" "is no Linux bzImage: too short" "$tmp/text"
 linux "a script as kernel" "looks like a script" "$tmp/script"
 dd if=/dev/zero of="$tmp/zero" bs=1024 count=8 2>/dev/null
 linux "zeroes as kernel" "is no Linux bzImage: its header is missing" "$tmp/zero"
-linux "an ELF as kernel" "is an ELF file, not a bzImage" "$pvh"
+linux "an ELF as kernel" "is an ELF file without a PVH note" "$mb"
 cp "$mb" "$tmp/bad"; poke "$tmp/bad" 18 '\267'
 linux "an arm64 ELF as kernel" "another kind of CPU" "$tmp/bad"
 cp "$tmp/zero" "$tmp/bad"; poke "$tmp/bad" 0 MZ; poke "$tmp/bad" 56 'ARM\144'
@@ -273,6 +273,8 @@ expect "... and its initrd" 100 "just some text" \
 	run $t --kernel "$bz" --initrd "$tmp/text"
 expect "... and --irqchip off" 100 "one noapic nolapic" \
 	run $t --kernel "$bz" --cmdline one --irqchip off
+expect "--kernel with a PVH image" 100 "panic=-1" \
+	run $t --kernel "$pvh" --initrd "$tmp/text"
 expect "... in the least memory that will do" 100 "just some text" \
 	run $t --mem 4104K --kernel "$bz" --initrd "$tmp/text"
 if "$lucid" info --json --dev "$dev" | grep -q '"IRQCHIP"'; then
@@ -280,6 +282,8 @@ if "$lucid" info --json --dev "$dev" | grep -q '"IRQCHIP"'; then
 		run $t --irqchip on --start 32 "$guests/start32.bin"
 	expect "several CPUs with --irqchip on" 100 "" \
 		run $t --irqchip on --start 32 --cpus 4 "$guests/smp.bin"
+	expect "--timeout with --irqchip on" 124 "its 1 s are over" \
+		run --timeout 1 --irqchip on --cpus 2 $halt
 	expect "PVH with --irqchip on" 100 "" run $t --irqchip on --cpus 2 "$pvh"
 else
 	refuse "--irqchip on without one" "has no interrupt controllers" \
@@ -295,6 +299,8 @@ refuse "an initrd with no room behind the kernel" "text: 1 KiB do not fit" \
 dd if=/dev/zero of="$tmp/large" bs=1024 count=3000 2>/dev/null
 refuse "an initrd larger than memory" "large: 3000 KiB do not fit" \
 	run --mem 5M --kernel "$bz" --initrd "$tmp/large"
+refuse "an initrd larger than memory, for PVH" "large: 3000 KiB do not fit" \
+	run --mem 3M --kernel "$pvh" --initrd "$tmp/large"
 refuse "a command line that Linux would not read" "the 255 characters that $bz takes" \
 	run --kernel "$bz" --cmdline "$(head -c 256 /dev/zero | tr '\0' a)"
 refuse "several CPUs for Linux with --irqchip off" "local APIC" \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tool's UART, PICs and timer as a driver sees them, in --start 64.
+ * The tool's devices as a driver sees them, in --start 64.
  * Leaves with GOOD, or with the number of the check that failed.
  */
 #include <stdbool.h>
@@ -175,11 +175,121 @@ static void pit(void)
 	check(inb(PORT_DEBUG_CON) == 0xe9, 47);
 }
 
+static uint8_t cmos(uint8_t index)
+{
+	outb(0x70, index);
+	return inb(0x71);
+}
+
+static void set_cmos(uint8_t index, uint8_t value)
+{
+	outb(0x70, index);
+	outb(0x71, value);
+}
+
+/* Wait for the clock's next second.  A busy host may make that late. */
+static void next_second(void)
+{
+	uint8_t now = cmos(0);
+
+	while (cmos(0) == now)
+		;
+}
+
+/* The same by its update bit, as drivers do; a late look misses some. */
+static void next_update(void)
+{
+	while (!(cmos(0x0a) & 0x80))
+		;
+	while (cmos(0x0a) & 0x80)
+		;
+}
+
+static void rtc(void)
+{
+	check(cmos(0x0d) == 0x80, 70);		/* its battery is good */
+	check(cmos(0x0b) == 0x02, 71);		/* BCD, 24 hours */
+	check(cmos(0x32) >= 0x20, 72);		/* the century */
+	check(cmos(0x15) == 0x80 && cmos(0x16) == 0x02, 73);	/* 640 KiB */
+	/* an hour in all four notations, while it stands still */
+	set_cmos(0x0b, 0x82);
+	set_cmos(4, 0x23);
+	check(cmos(4) == 0x23, 74);
+	set_cmos(0x0b, 0x86);
+	check(cmos(4) == 23, 75);
+	set_cmos(0x0b, 0x84);
+	check(cmos(4) == (0x80 | 11), 76);
+	set_cmos(4, 12);			/* 12 AM is midnight */
+	set_cmos(0x0b, 0x82);
+	check(cmos(4) == 0, 77);
+	/* a date, and the weekday that follows: 1 March 2032 is a Monday */
+	set_cmos(0x32, 0x20);
+	set_cmos(9, 0x32);
+	set_cmos(7, 0x01);
+	set_cmos(8, 0x03);
+	check(cmos(9) == 0x32 && cmos(8) == 3 && cmos(7) == 1, 78);
+	check(cmos(6) == 2, 79);
+	/* the second before midnight, and it runs again */
+	set_cmos(4, 0x23);
+	set_cmos(2, 0x59);
+	set_cmos(0, 0x59);
+	check(!(cmos(0x0a) & 0x80), 80);	/* no update while it is set */
+	set_cmos(0x0b, 0x02);
+	check(cmos(0) == 0x59, 81);
+	next_second();
+	check(cmos(0) <= 3 && cmos(2) == 0 && cmos(4) == 0, 82);
+	check(cmos(7) == 2 && cmos(6) == 3, 83);
+	next_update();
+	/* memory that is none of the clock's is just that */
+	set_cmos(0x50, 0xa5);
+	check(cmos(0x50) == 0xa5 && cmos(0x0e) == 0, 84);
+}
+
+static inline uint32_t pm_timer(void)
+{
+	uint32_t value;
+
+	asm volatile("inl %w1, %0" : "=a"(value) : "d"(0x608));
+	return value;
+}
+
+static void pm(void)
+{
+	uint32_t began = pm_timer(), spent;
+
+	check(inb(0x604) == 0x01, 90);		/* ACPI mode, always */
+	/* a second of the clock is 3.58 million ticks, of 24 bits */
+	next_second();
+	began = pm_timer();
+	next_second();
+	spent = (pm_timer() - began) & 0xffffff;
+	check(spent > 1800000 && spent < 5400000, 91);
+	/* sleep states that are none leave it running */
+	outb(0x605, 0x20);
+	check(inb(0x605) == 0, 92);
+	outb(0x60c, 0);
+}
+
+static void keyboard(void)
+{
+	unsigned int n = 0;
+
+	/* gets empty at last; and is free for a command at once */
+	while (inb(0x64) & 1 && n++ < 1000)
+		inb(0x60);
+	check(n > 16 && n < 1000, 95);
+	check(!(inb(0x64) & 2), 96);
+	check(inb(0x92) & 2, 97);		/* A20 is open */
+}
+
 void _start(void);
 void __attribute__((section(".text.start"))) _start(void)
 {
 	uart();
 	pic();
 	pit();
+	rtc();
+	pm();
+	keyboard();
 	outb(PORT_DEBUG_EXIT, GOOD);
 }
