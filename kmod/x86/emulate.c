@@ -477,14 +477,14 @@ static const struct lucid_emul_entry map_0f[256] = {
 	[0x00] = H(group6), [0x01] = H(group7), [0x06] = HF(clts, EMUL_PRIV),
 	[0x08 ... 0x09] = HF(nop, EMUL_PRIV),			/* INVD, WBINVD */
 	[0x0b] = H(ud), [0x0d] = H(nop),			/* PREFETCHW */
-	[0x10 ... 0x13] = HF(sse_move, EMUL_ONE), [0x16 ... 0x17] = HF(sse_move, EMUL_ONE),
+	[0x10 ... 0x13] = H(sse_move), [0x16 ... 0x17] = H(sse_move),
 	[0x18 ... 0x1f] = H(nop),				/* hints; MPX and CET are off */
 	[0x20] = HF(mov_cr, EMUL_PRIV), [0x21] = HF(mov_dr, EMUL_PRIV),
 	[0x22] = HF(mov_cr, EMUL_PRIV), [0x23] = HF(mov_dr, EMUL_PRIV),
-	[0x28 ... 0x29] = HF(sse_move, EMUL_ONE), [0x2b] = HF(sse_move, EMUL_ONE),
+	[0x28 ... 0x29] = H(sse_move), [0x2b] = H(sse_move),
 	[0x30] = HF(msr, EMUL_PRIV), [0x31] = H(rdtsc), [0x32] = HF(msr, EMUL_PRIV),
 	[0x40 ... 0x4f] = HF(cmov, EMUL_ONE),
-	[0x6e ... 0x6f] = HF(sse_move, EMUL_ONE), [0x7e ... 0x7f] = HF(sse_move, EMUL_ONE),
+	[0x6e ... 0x6f] = H(sse_move), [0x7e ... 0x7f] = H(sse_move),
 	[0x80 ... 0x8f] = H(jcc), [0x90 ... 0x9f] = HF(setcc, EMUL_ONE),
 	[0xa0] = HF(push_seg, EMUL_SEGS), [0xa1] = HF(pop_seg, EMUL_SEGS), [0xa2] = H(cpuid),
 	[0xa3] = HF(bt, EMUL_ONE), [0xa4 ... 0xa5] = HF(shift_double, EMUL_ONE),
@@ -494,14 +494,14 @@ static const struct lucid_emul_entry map_0f[256] = {
 	[0xb0 ... 0xb1] = HF(cmpxchg, EMUL_ONE), [0xb2] = HF(load_far_ptr, EMUL_SEGS),
 	[0xb3] = HF(bt, EMUL_ONE), [0xb4 ... 0xb5] = HF(load_far_ptr, EMUL_SEGS),
 	[0xb8] = HF(popcnt, EMUL_ONE), [0xb9] = H(ud),
-	[0xba ... 0xbb] = HF(bt, EMUL_ONE), [0xbc ... 0xbd] = HF(scan, EMUL_ONE),
+	[0xba ... 0xbb] = HF(bt, EMUL_ONE), [0xbc ... 0xbd] = H(scan),
 	[0xc0 ... 0xc1] = HF(xadd, EMUL_ONE), [0xc3] = HF(movnti, EMUL_ONE),
 	[0xc7] = H(cmpxchg_wide), [0xc8 ... 0xcf] = H(bswap),
-	[0xd6] = HF(sse_move, EMUL_ONE), [0xe7] = HF(sse_move, EMUL_ONE),
-	[0xf0] = HF(sse_move, EMUL_ONE), [0xff] = H(ud),
+	[0xd6] = H(sse_move), [0xe7] = H(sse_move),
+	[0xf0] = H(sse_move), [0xff] = H(ud),
 };
 
-static const struct lucid_emul_entry entry_movntdqa = HF(sse_move, EMUL_ONE);
+static const struct lucid_emul_entry entry_movntdqa = H(sse_move);
 static const struct lucid_emul_entry entry_movbe_crc32 = HF(movbe_crc32, EMUL_ONE);
 
 static const struct lucid_emul_entry *find_entry(const struct lucid_insn *insn)
@@ -585,18 +585,11 @@ static int dispatch(struct lucid_emul_ctxt *c)
 	return by_table(c);
 }
 
-void lucid_emul_begin(struct lucid_emul_ctxt *c)
-{
-	c->nr_reads = 0;
-	c->nr_writes = 0;
-}
-
 int lucid_emul_run(struct lucid_emul_ctxt *c)
 {
 	int res;
 
 	c->next_read = 0;
-	c->effects = 0;
 	c->next_rip = is_long(c) ? c->rip + c->insn.len : (u32)(c->rip + c->insn.len);
 	res = dispatch(c);
 	if (res != LUCID_EMUL_OK) {

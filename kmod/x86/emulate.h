@@ -92,8 +92,10 @@ struct lucid_emul_ctxt;
  */
 struct lucid_emul_ops {
 	/*
-	 * Only instructions that touch one place in memory at most: for the
-	 * moment when only the access that has just faulted can be done.
+	 * Only instructions that touch one place in memory at most, and need
+	 * neither @cr0, @cr4, @cpl, @tzcnt, @lzcnt nor a callback beyond the
+	 * first three: for the moment when only the access that has just
+	 * faulted can be done.
 	 */
 	bool one_access;
 
@@ -203,7 +205,12 @@ struct lucid_emul_ctxt {
  * Call it once per instruction, after the state and @insn have been filled in
  * and before the first lucid_emul_run().
  */
-void lucid_emul_begin(struct lucid_emul_ctxt *c);
+static inline void lucid_emul_begin(struct lucid_emul_ctxt *c)
+{
+	c->nr_reads = 0;
+	c->nr_writes = 0;
+	c->effects = 0;
+}
 
 /**
  * lucid_emul_run() - run the instruction, or run it again after an answer

@@ -62,7 +62,7 @@
 enum { REG_AX, REG_CX, REG_DX, REG_BX, REG_SP, REG_BP, REG_SI, REG_DI };
 
 /* What the tables say of an opcode. */
-#define EMUL_ONE	1	/* one place in memory at most: fit for a stay */
+#define EMUL_ONE	1	/* fit for a stay: one place in memory at most, and @cr0, @cr4, @cpl, @tzcnt not looked at */
 #define EMUL_SEGS	2	/* looks at segments other than to address memory */
 #define EMUL_PRIV	4	/* for CPL 0 only, else #GP(0) */
 

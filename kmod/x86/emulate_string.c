@@ -218,7 +218,8 @@ int lucid_emul_string(struct lucid_emul_ctxt *c)
 		/* REPE goes on while equal, REPNE while not */
 		if (compares && !!(c->rflags & FLAG_ZF) != !!(c->insn.prefixes & LUCID_PFX_REP))
 			return LUCID_EMUL_OK;
-		if (replayed || i + 1 == MAX_ITERATIONS || c->nr_writes > LUCID_EMUL_MAX_FRAGS - 2)
+		if (replayed || i + 1 == MAX_ITERATIONS || c->rflags & FLAG_TF ||
+		    c->nr_writes > LUCID_EMUL_MAX_FRAGS - 2)
 			break;
 		c->nr_reads = c->next_read = 0;
 	}

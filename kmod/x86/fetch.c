@@ -548,15 +548,7 @@ static const struct lucid_emul_ops emul_ops_tried = {
  */
 void lucid_emul_outside(struct lucid_vcpu *vcpu)
 {
-	struct lucid_emul_ctxt *c = &vcpu->io.emul;
-
-	c->ops = &emul_ops;
-	/* What those look at that touch no memory, or RAM, or more than one place. */
-	c->cr0 = vcpu->cr0;
-	c->cr4 = vcpu->cr4;
-	c->cpl = lucid_hw_get_cpl(vcpu);
-	c->tzcnt = boot_cpu_has(X86_FEATURE_BMI1);
-	c->lzcnt = boot_cpu_has(X86_FEATURE_ABM);
+	vcpu->io.emul.ops = &emul_ops;
 }
 
 /**
@@ -579,8 +571,15 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 	}
 	c->ctx = vcpu;
 	c->ops = &emul_ops_tried;
-	if (!atomic)
-		lucid_emul_outside(vcpu);
+	if (!atomic) {
+		c->ops = &emul_ops;
+		/* What instructions look at that are not done in a stay. */
+		c->cr0 = vcpu->cr0;
+		c->cr4 = vcpu->cr4;
+		c->cpl = lucid_hw_get_cpl(vcpu);
+		c->tzcnt = boot_cpu_has(X86_FEATURE_BMI1);
+		c->lzcnt = boot_cpu_has(X86_FEATURE_ABM);
+	}
 	c->rip = lucid_hw_get_rip(vcpu);
 	c->rflags = lucid_hw_get_rflags(vcpu);
 	c->la57 = vcpu->cr4 & X86_CR4_LA57;

@@ -19,6 +19,7 @@ static struct {
 	u64 retry_from;		/* from here on a write is to be tried again later */
 	unsigned int calls, longest, locked;
 	bool crossed;
+	bool contended;		/* another CPU writes between a read and its locked write */
 } vm;
 
 static u8 *vm_at(u64 linear, unsigned int len)
@@ -88,7 +89,7 @@ static int vm_cmpxchg(struct lucid_emul_ctxt *c, u64 linear, const void *old, co
 		*gpa = linear - vm.base;
 		return LUCID_EMUL_MMIO_WRITE;
 	}
-	if (memcmp(vm_at(linear, len), old, len))
+	if (vm.contended || memcmp(vm_at(linear, len), old, len))
 		return LUCID_EMUL_RETRY;
 	vm.locked++;
 	memcpy(vm_at(linear, len), val, len);

@@ -595,6 +595,251 @@ static void test_pieces(void)
 	tap_ok(good, "MOVSXD reads no more than it needs");
 }
 
+/* Run as userspace would, until it is done; the number of runs. */
+static unsigned int finish(struct lucid_emul_ctxt *c, int *res)
+{
+	unsigned int n = 0, reads;
+	u64 rip = c->rip;
+
+	do {
+		*res = emulate(c, &reads);
+	} while (++n < 1000 && *res == LUCID_EMUL_OK && c->rip == rip);
+	return n;
+}
+
+static void test_rep(void)
+{
+	struct lucid_emul_ctxt c, before;
+	unsigned int n;
+	bool good;
+	int res;
+
+	/* more than a run does, in RAM */
+	SETUP(&c, LONG, "\xf3\xaa");			/* rep stosb */
+	c.regs[7] = 0x10000;
+	c.regs[1] = 1000;
+	good = ok(&c) && c.rip == 0x1000 && c.regs[1] > 0 && c.regs[1] < 1000 &&
+	       c.regs[7] == 0x10000 + 1000 - c.regs[1];
+	n = finish(&c, &res);
+	good &= res == LUCID_EMUL_OK && n > 1 && !c.regs[1] && c.regs[7] == 0x10000 + 1000 && c.rip == 0x1002;
+	tap_ok(good, "REP goes on in bounded runs, with RIP where it was until the last");
+
+	SETUP(&c, LONG, "\xf3\xaa");
+	c.regs[7] = 0x10000;
+	c.regs[1] = 5;
+	c.rflags |= 0x100;
+	good = ok(&c) && c.rip == 0x1000 && c.regs[1] == 4;
+	tap_ok(good, "with TF it goes on step by step");
+
+	/* the first page is RAM, the second faults */
+	SETUP(&c, LONG, "\xf3\xaa");
+	c.regs[7] = 0x10ffd;
+	c.regs[1] = 10;
+	vm.fault_from = 0x11000;
+	good = ok(&c) && c.rip == 0x1000 && c.regs[1] == 7 && c.regs[7] == 0x11000;
+	good &= faults(&c, 14, true, 6) && c.fault.cr2 == 0x11000;
+	tap_ok(good, "what REP has done before a fault stays done; the next run meets the fault");
+
+	/* from MMIO to MMIO: the read is asked for once, then it is written */
+	SETUP(&c, LONG, "\xf3\xa4");			/* rep movsb */
+	c.regs[6] = 0x10000;
+	c.regs[7] = 0x11000;
+	c.regs[1] = 3;
+	vm.mmio = 3;
+	before = c;
+	good = lucid_emul_run(&c) == LUCID_EMUL_MMIO_READ && c.reads[0].gpa == 0 && c.reads[0].len == 1 &&
+	       !memcmp(c.regs, before.regs, sizeof(c.regs));
+	lucid_emul_mmio_answer(&c, "\x77");
+	good &= lucid_emul_run(&c) == LUCID_EMUL_OK && c.nr_writes == 1 && c.writes[0].data[0] == 0x77 &&
+		c.writes[0].gpa == 0x1000 && c.regs[1] == 2 && c.rip == 0x1000;
+	n = finish(&c, &res);
+	good &= res == LUCID_EMUL_OK && c.rip == 0x1002 && n == 2 && !c.regs[1];
+	SETUP(&c, LONG, "\xa4");
+	c.regs[6] = 0x10000;
+	c.regs[7] = 0x20000;
+	vm.mmio = 1;
+	good &= faults(&c, 14, true, 6) && c.fault.cr2 == 0x20000;
+	tap_ok(good, "a string move between devices goes unit by unit, and asks only if it can write");
+
+	SETUP(&c, LONG, "\xf3\xab");			/* rep stosd: posted, as many as there is room for */
+	c.regs[7] = 0x10000;
+	c.regs[1] = 100;
+	vm.mmio = ~0u;
+	good = ok(&c) && c.nr_writes > 8 && c.nr_writes <= 16 && c.regs[1] == 100u - c.nr_writes;
+	tap_ok(good, "REP STOS to a device posts many writes in one run");
+}
+
+static void test_rmw(void)
+{
+	struct lucid_emul_ctxt c;
+	u32 val = 0x10;
+	bool good;
+
+	SETUP(&c, LONG, "\x01\x03");			/* add [rbx], eax */
+	c.regs[3] = 0x10000;
+	c.regs[0] = 5;
+	vm.mmio = 1;
+	good = lucid_emul_run(&c) == LUCID_EMUL_MMIO_READ;
+	lucid_emul_mmio_answer(&c, &val);
+	good &= ok(&c) && c.nr_writes == 1 && c.writes[0].len == 4 && c.writes[0].data[0] == 0x15;
+	tap_ok(good, "a read-modify-write of MMIO is one read and one posted write");
+
+	SETUP(&c, LONG, "\x01\x03");
+	c.regs[3] = 0x10000;
+	vm.mmio = 1;
+	vm.fault_from = 0x10000;
+	good = faults(&c, 14, true, 6);
+	tap_ok(good, "it faults as a write, before the device is read");
+
+	SETUP(&c, LONG, "\xf0\x0f\xb1\x0b");		/* lock cmpxchg [rbx], ecx */
+	c.regs[3] = 0x10000;
+	c.regs[0] = *(u32 *)ram;
+	c.regs[1] = 0x1234;
+	vm.contended = true;
+	good = lucid_emul_run(&c) == LUCID_EMUL_RETRY && *(u32 *)ram != 0x1234;
+	vm.contended = false;
+	good &= ok(&c) && *(u32 *)ram == 0x1234 && vm.locked == 1;
+	SETUP(&c, LONG, "\x87\x03");			/* xchg: locked without saying so */
+	c.regs[3] = 0x10000;
+	good &= ok(&c) && vm.locked == 1;
+	c.regs[3] = 0x10ffe;				/* and not over two pages */
+	c.rip = 0x1000;
+	lucid_emul_begin(&c);
+	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
+	tap_ok(good, "a LOCKed one is done at once, or tried again");
+
+	SETUP(&c, LONG, "\xa4");			/* movsb */
+	c.regs[6] = 0x10000;
+	c.regs[7] = 0x11000;
+	ops.one_access = true;
+	good = lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
+	SETUP(&c, LONG, "\xff\x33");			/* push [rbx] */
+	c.regs[3] = 0x10000;
+	c.regs[4] = 0x11000;
+	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
+	SETUP(&c, LONG, "\x8f\x03");			/* pop [rbx] */
+	c.regs[3] = 0x10000;
+	c.regs[4] = 0x11000;
+	good &= lucid_emul_run(&c) == LUCID_EMUL_UNHANDLEABLE;
+	SETUP(&c, LONG, "\xf6\x03\x01");		/* test byte [rbx], 1 */
+	c.regs[3] = 0x10000;
+	good &= ok(&c);
+	ops.one_access = false;
+	tap_ok(good, "with one access allowed, instructions that make two are not done");
+}
+
+/* Descriptors, as in memory: base 0x12345678. */
+static u64 the_desc;
+static unsigned int marked;
+
+static int get_desc(struct lucid_emul_ctxt *c, u16 selector, u64 *desc)
+{
+	*desc = the_desc;
+	return LUCID_EMUL_OK;
+}
+
+static int mark(struct lucid_emul_ctxt *c, u16 selector)
+{
+	marked++;
+	return LUCID_EMUL_OK;
+}
+
+static u64 descriptor(unsigned int access, unsigned int flags)
+{
+	return 0xabcd | 0x345678ull << 16 | (u64)access << 40 | 0xfull << 48 | (u64)flags << 52 |
+	       0x12ull << 56;
+}
+
+static void test_segment_loads(void)
+{
+	/* access byte, selector, CPL, into SS: vector or 0 */
+	static const struct { u8 access; u16 sel; u8 cpl; bool ss; int vector; } cases[] = {
+		{ 0x93, 0x10, 0, false, 0 }, { 0x92, 0x10, 0, false, 0 }, { 0x91, 0x10, 0, false, 0 },
+		{ 0x9b, 0x10, 0, false, 0 }, { 0x99, 0x10, 0, false, 13 },	/* code that cannot be read */
+		{ 0x13, 0x10, 0, false, 11 }, { 0x83, 0x10, 0, false, 13 },	/* absent; a system one */
+		{ 0x93, 0x13, 0, false, 13 }, { 0xf3, 0x13, 0, false, 0 },	/* RPL above DPL */
+		{ 0x93, 0x10, 3, false, 13 }, { 0x9f, 0x13, 3, false, 0 },	/* conforming code */
+		{ 0x93, 0x10, 0, true, 0 }, { 0x91, 0x10, 0, true, 13 }, { 0x9b, 0x10, 0, true, 13 },
+		{ 0x13, 0x10, 0, true, 12 }, { 0xf3, 0x13, 0, true, 13 }, { 0xf3, 0x13, 3, true, 0 },
+		{ 0x93, 0x00, 0, false, 0 }, { 0x93, 0x03, 3, false, 0 }, { 0x93, 0x00, 0, true, 13 },
+	};
+	struct lucid_emul_ctxt c;
+	unsigned int i, wrong = 0;
+	bool good;
+
+	ops.read_desc = get_desc;
+	ops.mark_accessed = mark;
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		unsigned int seg = cases[i].ss ? LUCID_SEG_SS : LUCID_SEG_ES;
+
+		if (cases[i].ss)
+			SETUP(&c, PROT32, "\x8e\xd0");	/* mov ss, ax */
+		else
+			SETUP(&c, PROT32, "\x8e\xc0");	/* mov es, ax */
+		the_desc = descriptor(cases[i].access, 0xc);
+		c.cpl = cases[i].cpl;
+		c.regs[0] = cases[i].sel;
+		marked = 0;
+		if (cases[i].vector) {
+			good = faults(&c, cases[i].vector, true, cases[i].sel & ~3u) && !c.effects;
+		} else {
+			good = ok(&c) && c.effects == (1u << seg | (cases[i].ss ? LUCID_EMUL_SHADOW : 0)) &&
+			       c.seg[seg].selector == cases[i].sel;
+			if (cases[i].sel & ~3u)
+				good &= c.seg[seg].base == 0x12345678 && c.seg[seg].limit == 0xfabcdfff &&
+					c.seg[seg].db && c.seg[seg].type == ((cases[i].access & 15) | 1) &&
+					marked == !(cases[i].access & 1);
+			else
+				good &= c.seg[seg].unusable && !marked;
+		}
+		if (!good && !wrong++)
+			tap_diag("case %u", i);
+	}
+	tap_ok(!wrong, "segment registers are loaded with all checks of descriptors");
+
+	SETUP(&c, REAL, "\x8e\xd8");			/* mov ds, ax */
+	c.seg[LUCID_SEG_DS].limit = 0xffffffff;
+	c.regs[0] = 0x1234;
+	good = ok(&c) && c.seg[LUCID_SEG_DS].base == 0x12340 && c.seg[LUCID_SEG_DS].selector == 0x1234 &&
+	       c.seg[LUCID_SEG_DS].limit == 0xffffffff && c.effects == 1u << LUCID_SEG_DS;
+	tap_ok(good, "in real mode only the base follows the selector");
+	ops.read_desc = NULL;
+	ops.mark_accessed = NULL;
+}
+
+static void test_privilege(void)
+{
+	static const struct { const char *bytes; unsigned int len; } insns[] = {
+		{ "\xf4", 1 }, { "\x0f\x06", 2 }, { "\x0f\x09", 2 }, { "\x0f\x20\xc0", 3 },
+		{ "\x0f\x22\xc0", 3 }, { "\x0f\x23\xc0", 3 }, { "\x0f\x30", 2 }, { "\x0f\x32", 2 },
+	};
+	struct lucid_emul_ctxt c;
+	unsigned int i;
+	bool good = true;
+
+	for (i = 0; i < sizeof(insns) / sizeof(*insns); i++) {
+		setup(&c, LUCID_EMUL_LONG, insns[i].bytes, insns[i].len);
+		c.cpl = 3;
+		good &= faults(&c, 13, true, 0);
+	}
+	SETUP(&c, PROT32, "\xfa");			/* cli */
+	c.cpl = 3;
+	good &= faults(&c, 13, true, 0);
+	c.rflags |= 0x3200;
+	good &= ok(&c) && !(c.rflags & 0x200);
+	SETUP(&c, PROT32, "\xfb");			/* sti */
+	good &= ok(&c) && c.rflags & 0x200 && c.effects == LUCID_EMUL_SHADOW;
+	SETUP(&c, VM86, "\x9c");			/* pushf, IOPL 0 */
+	c.cpl = 3;
+	good &= faults(&c, 13, true, 0);
+	SETUP(&c, PROT32, "\x9d");			/* popf at CPL 3: neither IF nor IOPL */
+	c.cpl = 3;
+	c.regs[4] = 0x10000;
+	*(u32 *)ram = 0x3ed7;
+	good &= ok(&c) && c.rflags == 0xcd7;
+	tap_ok(good, "what needs privilege is #GP without, and what needs IOPL");
+}
+
 static void test_unhandled(void)
 {
 	struct lucid_emul_ctxt c;
@@ -625,6 +870,10 @@ int main(int argc, char **argv)
 	test_linear(count);
 	test_mmio();
 	test_pieces();
+	test_rep();
+	test_rmw();
+	test_segment_loads();
+	test_privilege();
 	test_unhandled();
 	return tap_done();
 }

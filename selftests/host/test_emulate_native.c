@@ -444,6 +444,22 @@ static bool prepare(struct lucid_emul_ctxt *c)
 		if (has_memory(insn) && (insn->base == 2 || insn->index == 2 || !insn->base || !insn->index))
 			return false;
 	}
+	if (one && (o == 0xf6 || o == 0xf7) && op_of(insn) == 7 && !rnd_below(4)) {
+		/* the most negative quotient: good by 1, too large by -1 */
+		unsigned int size = o & 1 ? insn->opsize : 1;
+
+		val = rnd_below(4) ? 1 : ~0ull;
+		if (has_memory(insn) ? !insn->base || !insn->index || insn->base == 2 ||
+				       insn->index == 2 || target > buf + NATIVE_BUF - 8 :
+				       insn->rm == 0 || insn->rm == 2)
+			return false;
+		regs[0] = size == 1 ? 0xff80 : 1ull << (8 * size - 1);
+		regs[2] = ~0ull;
+		if (has_memory(insn))
+			memcpy(nat->buf + (target - buf), &val, size);
+		else
+			regs[insn->rm] = val;
+	}
 	if (insn->map == LUCID_MAP_0F && (o & 0xfe) == 0xb0 && rnd_below(2)) {
 		if (!has_memory(insn) && insn->rm < 8)
 			regs[0] = regs[insn->rm];
