@@ -111,7 +111,8 @@ void machine_end(struct machine *m, struct cpu *stopped, int status,
 
 static void arm_timer(struct machine *m)
 {
-	uint64_t at = pit_next_rise(&m->pit, now_ns());
+	/* one that is past already, and not told yet, goes off at once */
+	uint64_t at = pit_next_rise(&m->pit, m->pit_seen);
 	struct itimerspec spec = {
 		.it_value = { .tv_sec = at / NS, .tv_nsec = at % NS },
 	};
@@ -121,9 +122,15 @@ static void arm_timer(struct machine *m)
 
 void machine_timer_tick(struct machine *m)
 {
-	/* Ticks that were missed are lost, as on a CPU that looked away. */
-	pic_set_line(&m->pic, PIT_IRQ, false);
-	pic_set_line(&m->pic, PIT_IRQ, true);
+	uint64_t now = now_ns(), at = pit_next_rise(&m->pit, m->pit_seen);
+
+	/* else the guest has set it anew since it went off */
+	if (at && at <= now) {
+		/* Ticks that were missed are lost, as by a CPU that slept. */
+		pic_set_line(&m->pic, PIT_IRQ, false);
+		pic_set_line(&m->pic, PIT_IRQ, true);
+		m->pit_seen = now;
+	}
 	arm_timer(m);
 	machine_update_irqs(m);
 }
@@ -171,17 +178,20 @@ bool machine_irq_possible(const struct machine *m)
 {
 	if (pic_pending(&m->pic))
 		return true;
-	if (pic_enabled(&m->pic, PIT_IRQ) && pit_next_rise(&m->pit, now_ns()))
+	if (pic_enabled(&m->pic, PIT_IRQ) && pit_next_rise(&m->pit, m->pit_seen))
 		return true;
 	return pic_enabled(&m->pic, SERIAL_IRQ) &&
 	       serial_irq_on_input(&m->serial) &&
 	       (m->input_open || (m->input_count && serial_room(&m->serial)));
 }
 
-static void pit_changed(struct machine *m)
+static void pit_changed(struct machine *m, uint64_t now)
 {
+	/* A new count?  A latched one changes nothing that is still to come. */
+	if (m->pit.channel[0].start == now)
+		m->pit_seen = now;
 	/* a one-shot count (modes 0, 1) begins with its output low */
-	if (!pit_output(&m->pit, 0, now_ns()))
+	if (!pit_output(&m->pit, 0, now))
 		pic_set_line(&m->pic, PIT_IRQ, false);
 	arm_timer(m);
 }
@@ -255,6 +265,8 @@ bool machine_port_read(struct machine *m, uint16_t port, uint8_t *value)
 bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 			uint8_t value)
 {
+	uint64_t now;
+
 	switch (port) {
 	case 0x20: case 0x21:
 		pic_write(&m->pic, 0, port & 1, value);
@@ -266,9 +278,10 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		pic_set_elcr(&m->pic, port & 1, value);
 		break;
 	case 0x40: case 0x41: case 0x42: case 0x43:
-		pit_write(&m->pit, port, value, now_ns());
+		now = now_ns();
+		pit_write(&m->pit, port, value, now);
 		if (port == 0x40 || port == 0x43)
-			pit_changed(m);
+			pit_changed(m, now);
 		break;
 	case 0x61:
 		pit_write_61(&m->pit, value, now_ns());

@@ -52,6 +52,7 @@ struct machine {
 	struct serial serial;
 	struct pic pic;
 	struct pit pit;
+	uint64_t pit_seen;	/* rises of its output up to then were told */
 	struct rtc rtc;
 	struct kbd kbd;
 	struct pm pm;
