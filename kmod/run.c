@@ -327,7 +327,8 @@ static int run_loop(struct lucid_vcpu *vcpu)
 			break;
 		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE))
 			continue;	/* INIT */
-		if (unlikely(vcpu->emulate) && !vcpu->events_armed) {
+		if (unlikely(vcpu->emulate) && !vcpu->events_armed &&
+		    !READ_ONCE(vcpu->irq.check)) {
 			r = lucid_emulate_step(vcpu);
 			continue;
 		}

@@ -219,6 +219,8 @@ CODE(real_stack, 16,
 	"mov $0x20, %al\n lea 0x50(%bx, %si), %di\n xlat %fs:(%bx)\n"
 	"smsw %cx\n sgdt (0x200)\n sidt (0x210)\n sgdtl (0x220)\n"
 	"movw $0x7fff, (0x210)\n lidt (0x210)\n sidt (0x230)\n"
+	/* with 16-bit operands 24 bits of a base count */
+	"movl $0x3456007f, (0x240)\n movw $0xff12, (0x244)\n lgdt (0x240)\n sgdt (0x250)\n lidtl (0x240)\n"
 	"cli\n mov $3, %cx\n 1: loop 1b\n jcxz 2f\n nop\n 2: cmp %ax, %ax\n");
 
 /* Ports, one by one and as strings. */
@@ -254,7 +256,7 @@ CODE(prot_control, 32,
 	"mov %cr0, %eax\n or $0x20, %eax\n mov %eax, %cr0\n mov %cr0, %ebx\n"
 	"mov %cr4, %ecx\n or $8, %ecx\n mov %ecx, %cr4\n mov %cr4, %edx\n"
 	"mov $0x12345, %eax\n mov %eax, %cr2\n mov %cr2, %esi\n"
-	"smsw %edi\n or $8, %di\n lmsw %di\n mov %cr0, %ebp\n clts\n"
+	"smsw %edi\n or $8, %di\n and $-2, %di\n lmsw %di\n mov %cr0, %ebp\n clts\n"
 	"mov $0x40000, %eax\n mov %eax, %dr0\n mov %dr0, %ecx\n mov %dr7, %edx\n"
 	"invlpg 0x40000\n wbinvd\n sgdt 0x40040\n sidt 0x40050\n lgdt 0x40040\n"
 	"cmp %eax, %eax\n");
