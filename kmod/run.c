@@ -77,6 +77,8 @@ void lucid_vcpu_take_init(struct lucid_vcpu *vcpu)
 
 static int take_requests(struct lucid_vcpu *vcpu)
 {
+	if (likely(!READ_ONCE(vcpu->requests)))
+		return LUCID_REENTER;
 	if (unlikely(test_and_clear_bit(LUCID_REQ_TRIPLE_FAULT, &vcpu->requests))) {
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return LUCID_TO_USER;

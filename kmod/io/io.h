@@ -27,6 +27,7 @@ struct lucid_io {
 	u32 count;		/* units in the data page */
 	u64 linear;		/* of INS: where the answers go */
 	bool rep;		/* of INS */
+	u64 ahead_linear, ahead_gpa;	/* a page that the instruction may write to: x86/fetch.c */
 	u64 fault_gpa;		/* of the access that brought us to lucid_mmio_tried() */
 	u8 next_write;		/* fragment of emul.writes[] to send */
 	struct lucid_emul_ctxt emul;

@@ -15,6 +15,9 @@
 #include "step.h"
 #include "walk.h"
 
+#define PTE_DIRTY	(1u << 6)
+#define NOT_AHEAD	(1ull << 63)	/* io.ahead_linear: never canonical, nor below 4G */
+
 /* ---- the guest's own page tables ----------------------------------------------- */
 
 static int walk_peek(const struct lucid_walk *w, u64 gpa, u64 *val, unsigned int size)
@@ -329,6 +332,25 @@ int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic)
 /* ---- the emulator's memory ---------------------------------------------------------- */
 
 /* @as: LUCID_ACC_USER, LUCID_ACC_IMPLICIT or 0 */
+/*
+ * The page that this instruction was last allowed to write to: for the write
+ * after a read, and for the elements of a string.  As a TLB would, for one
+ * instruction.
+ */
+static void ahead_set(struct lucid_vcpu *vcpu, u64 linear, u64 gpa)
+{
+	vcpu->io.ahead_linear = linear & PAGE_MASK;
+	vcpu->io.ahead_gpa = gpa & PAGE_MASK;
+}
+
+static bool ahead(struct lucid_vcpu *vcpu, u64 linear, u64 *gpa)
+{
+	if ((linear & PAGE_MASK) != vcpu->io.ahead_linear)
+		return false;
+	*gpa = vcpu->io.ahead_gpa | offset_in_page(linear);
+	return true;
+}
+
 static int emul_access_as(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
 			  u64 *gpa, bool write, u32 as)
 {
@@ -343,6 +365,8 @@ static int emul_access_as(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsi
 		return LUCID_EMUL_RETRY;
 	if (r < 0)
 		return LUCID_EMUL_UNHANDLEABLE;
+	if (write && !(as & LUCID_ACC_IMPLICIT))
+		ahead_set(vcpu, linear, *gpa);
 	if (!buf)
 		return LUCID_EMUL_OK;
 	r = write ? lucid_mem_write(vcpu->vm, *gpa, buf, len) :
@@ -419,13 +443,23 @@ static int emul_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned 
 static int emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf,
 		      unsigned int len, u64 *gpa)
 {
+	struct lucid_vcpu *vcpu = c->ctx;
+	int r;
+
+	if (ahead(vcpu, linear, gpa)) {
+		r = lucid_mem_write(vcpu->vm, *gpa, buf, len);
+		return r > 0 ? LUCID_EMUL_MMIO_WRITE : r ? LUCID_EMUL_UNHANDLEABLE : LUCID_EMUL_OK;
+	}
 	return emul_access(c, linear, (void *)buf, len, gpa, true);
 }
 
 static int emul_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 {
+	struct lucid_vcpu *vcpu = c->ctx;
 	u64 gpa;
 
+	if (ahead(vcpu, linear, &gpa))
+		return LUCID_EMUL_OK;
 	return emul_access(c, linear, NULL, len, &gpa, true);
 }
 
@@ -530,9 +564,27 @@ static int emul_tried_write(struct lucid_emul_ctxt *c, u64 linear, const void *b
 	return emul_tried(c, linear, gpa, LUCID_EMUL_MMIO_WRITE);
 }
 
+/*
+ * A read that its instruction follows with a write: is that allowed, and where?
+ * Looked up now, while the guest's tables can be walked without a lock; the
+ * write that comes with userspace's answer then needs no walk.  Not where an A
+ * or D bit is to be set.
+ */
 static int emul_tried_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 {
-	return LUCID_EMUL_UNHANDLEABLE;	/* it crosses a page */
+	struct lucid_vcpu *vcpu = c->ctx;
+	struct lucid_walk_result res;
+	struct lucid_walk w;
+
+	if (offset_in_page(linear) != offset_in_page(vcpu->io.fault_gpa))
+		return LUCID_EMUL_UNHANDLEABLE;
+	walk_init(vcpu, &w, true);
+	if (lucid_walk(&w, linear, LUCID_ACC_WRITE | LUCID_ACC_NO_AD |
+		       (lucid_hw_get_cpl(vcpu) == 3 ? LUCID_ACC_USER : 0), &res) ||
+	    (res.level && !(res.pte & PTE_DIRTY)))
+		return LUCID_EMUL_UNHANDLEABLE;
+	ahead_set(vcpu, linear, res.gpa);
+	return LUCID_EMUL_OK;
 }
 
 static const struct lucid_emul_ops emul_ops_tried = {
@@ -570,6 +622,7 @@ int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic)
 		return r == -EILSEQ || r == -E2BIG ? -EFAULT : r;
 	}
 	c->ctx = vcpu;
+	vcpu->io.ahead_linear = NOT_AHEAD;
 	c->ops = &emul_ops_tried;
 	if (!atomic) {
 		c->ops = &emul_ops;
