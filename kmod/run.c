@@ -330,7 +330,7 @@ static int run_loop(struct lucid_vcpu *vcpu)
 		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE))
 			continue;	/* INIT */
 		if (unlikely(vcpu->emulate) && !vcpu->events_armed &&
-		    !READ_ONCE(vcpu->irq.check)) {
+		    !(READ_ONCE(vcpu->irq.check) && vcpu->vm->irq.in_kernel)) {
 			r = lucid_emulate_step(vcpu);
 			continue;
 		}
