@@ -10,6 +10,7 @@
  *                               SVME
  *   UNTRAIN_RET in entry.S      UNTRAIN_RET, and IBPB  UNTRAIN_RET_VM
  *   syscore (suspend)           struct syscore_ops     struct syscore, since 6.12.x
+ *   smp_send_reschedule()       a call                 wants <trace/events/ipi.h>
  *   wait for a page, signals    only fatal ones end it any ends it: mem/fault.c
  */
 #ifndef LUCID_COMPAT_H
@@ -26,6 +27,9 @@
 #include <linux/smp.h>
 #include <linux/syscore_ops.h>
 #include <linux/vtime.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <trace/events/ipi.h>		/* smp_send_reschedule() is a tracepoint too */
+#endif
 
 #ifdef CONFIG_PREEMPT_RT
 #error "PREEMPT_RT turns spinlocks into locks that sleep; a stay in the guest takes them with preemption off"
