@@ -95,6 +95,7 @@ check: deps
 	@tools/lab/check
 
 bench: all
+	@tools/lab/mkguest > /dev/null
 	@selftests/bench/bench
 
 lab: all
