@@ -607,6 +607,8 @@ TEST_F(pit, tiny_periods_leave_the_host_alive)
 	struct sigaction sa = { .sa_handler = nothing };
 	int i, count;
 
+	if (dev_is_kvm())
+		SKIP(return, "XFAIL, KVM's ticks come from a kernel thread, which starves on one CPU");
 	for (count = 1; count <= 3; count++) {
 		struct vcpu *c = timer_guest();
 
