@@ -27,6 +27,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/reboot.h>
+#include <asm/tsc.h>
 
 #include "device.h"
 #include "lucid.h"
@@ -178,6 +179,11 @@ static int __init lucid_init(void)
 {
 	int r;
 
+	/* Guests' timers and clocks divide by it. */
+	if (!tsc_khz) {
+		pr_err("the kernel does not know the TSC's frequency: no guest could keep time\n");
+		return -ENODEV;
+	}
 	r = lucid_hw_probe();
 	if (r)
 		return r;

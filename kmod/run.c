@@ -60,16 +60,18 @@ bool lucid_interrupt_ready(struct lucid_vcpu *vcpu)
  */
 void lucid_vcpu_take_init(struct lucid_vcpu *vcpu)
 {
-	if (test_and_clear_bit(LUCID_INIT_BIT, &vcpu->irq.init)) {
+	/* Both at once: a SIPI must not be looked at before its INIT. */
+	unsigned long bits = READ_ONCE(vcpu->irq.init) ? xchg(&vcpu->irq.init, 0) : 0;
+
+	if (bits & BIT(LUCID_INIT_BIT)) {
 		lucid_vcpu_reset(vcpu, true);
 		vcpu->mp_state = vcpu->id == vcpu->vm->irq.boot_id ? KVM_MP_STATE_RUNNABLE :
 								     KVM_MP_STATE_INIT_RECEIVED;
 	}
 	/* SIPI means something after INIT only (SDM vol. 3A, "MP Initialization"). */
-	if (test_and_clear_bit(LUCID_SIPI_BIT, &vcpu->irq.init) &&
+	if ((bits & BIT(LUCID_SIPI_BIT)) &&
 	    (vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED ||
 	     vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD)) {
-		smp_rmb();
 		lucid_vcpu_start(vcpu, READ_ONCE(vcpu->irq.sipi_vector));
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	}
@@ -293,6 +295,10 @@ static int sleep_until_runnable(struct lucid_vcpu *vcpu)
 	int r;
 
 	for (;;) {
+		/* With a storm of kicks the wait below never waits. */
+		if (signal_pending(current))
+			return -EINTR;
+		cond_resched();
 		r = take_requests(vcpu);
 		if (r)
 			return r;
@@ -341,9 +347,9 @@ static int run_loop(struct lucid_vcpu *vcpu)
 		local_irq_enable();
 		lucid_fpu_leave(vcpu);
 
-		if (r == LUCID_SLOW) {
+		if (r == LUCID_SLOW)
 			r = lucid_hw_exit_slow(vcpu);
-		} else if (r == LUCID_HALTED) {
+		if (r == LUCID_HALTED) {
 			vcpu->mp_state = KVM_MP_STATE_HALTED;
 			r = LUCID_REENTER;
 		} else if (r == LUCID_NOT_HERE) {

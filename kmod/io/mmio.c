@@ -88,7 +88,7 @@ static int mmio_emulate(struct lucid_vcpu *vcpu)
 {
 	struct lucid_emul_ctxt *c = &vcpu->io.emul;
 	struct lucid_emul_frag *frag;
-	u8 data[8];
+	u8 data[8] = {};	/* the guest sees all of it */
 	int r;
 
 	for (;;) {

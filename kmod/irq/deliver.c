@@ -57,8 +57,9 @@ static int deliver_one(struct lucid_vcpu *vcpu, const struct lucid_irq_msg *msg)
 			set_bit(msg->vector, irq->level);
 		else
 			clear_bit(msg->vector, irq->level);
-		set_bit(msg->vector, irq->inbox);
-		look(vcpu);
+		/* Whoever sets it first kicks. */
+		if (!test_and_set_bit(msg->vector, irq->inbox))
+			look(vcpu);
 		return 1;
 	case LUCID_IRQ_NMI:
 		atomic_inc(&vcpu->nmi_queued);
@@ -210,7 +211,8 @@ void lucid_irq_sync(struct lucid_vcpu *vcpu)
 			lucid_lapic_accept(&irq->lapic, vector, test_bit(vector, irq->level));
 		}
 	}
-	if (READ_ONCE(irq->timer_fired)) {
+	/* Again if the new deadline has passed already: nobody would kick. */
+	while (READ_ONCE(irq->timer_fired)) {
 		WRITE_ONCE(irq->timer_fired, false);
 		irq->armed = LUCID_NEVER;
 		lucid_lapic_timer_due(&irq->lapic, now_ns());

@@ -32,6 +32,7 @@ void lucid_irq_pic_changed(struct lucid_vm *vm)
 
 	if (!lucid_pic_output(&vm->irq.pic))
 		return;
+	smp_mb();	/* the 8259's IRR before LVT0; pairs with lucid_irq_sync() */
 	for (i = 0; i < n; i++) {
 		struct lucid_vcpu *vcpu = vm->vcpus[i];
 
@@ -316,6 +317,8 @@ static void lapic_mmio(struct lucid_vcpu *vcpu, u32 offset, void *data, unsigned
 		value = lucid_lapic_read(l, offset & ~15u, ktime_get_ns());
 		memcpy(bytes, &value, 4);
 	}
+	/* Across a register's end nothing follows: zeros, not what was there. */
+	memset(data, 0, len);
 	memcpy(data, bytes + (offset & 15), min(len, 16 - (offset & 15)));
 }
 
