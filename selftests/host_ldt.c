@@ -41,15 +41,6 @@ static uint32_t ldt_limit(void)
 	return limit;
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 static pthread_t vcpu_thread;
 static struct vcpu *vcpu;
 
@@ -82,7 +73,7 @@ TEST(another_thread_sets_the_ldt)
 	pthread_t t;
 	uint32_t limit;
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+	if (cpu_count() < 2)
 		SKIP(return, "one CPU");
 	if (dev_is_kvm())
 		SKIP(return, "KVM 6.1 saves LDTR once a KVM_RUN and brings the old one back");

@@ -64,21 +64,12 @@ static void only_faults(void)
 	}
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t s;
-
-	CPU_ZERO(&s);
-	CPU_SET(cpu, &s);
-	sched_setaffinity(0, sizeof(s), &s);
-}
-
 /* ---- What is measured -------------------------------------------------------- */
 
 struct watch {
 	int wakeups;
 	long worst_us;		/* the latest wakeup */
-	long timer, rcu, sched;	/* softirqs on CPU 0 */
+	long timer, rcu, sched;	/* softirqs on that CPU */
 	long sync_ms;		/* a membarrier, which waits for RCU */
 };
 
@@ -90,23 +81,27 @@ static long now_us(void)
 	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* Softirqs of @name on the first CPU that is ours; one column for each CPU. */
 static long softirqs(const char *name)
 {
 	FILE *f = fopen("/proc/softirqs", "r");
 	char line[4096], *p;
 	long v = 0;
+	int i;
 
 	while (f && fgets(line, sizeof(line), f)) {
 		p = strchr(line, ':');
-		if (p && strstr(line, name) && strstr(line, name) < p)
-			v = atol(p + 1);
+		if (!p++ || !strstr(line, name) || strstr(line, name) > p)
+			continue;
+		for (i = 0; i <= cpu_id(0); i++)
+			v = strtol(p, &p, 10);
 	}
 	if (f)
 		fclose(f);
 	return v;
 }
 
-/* A periodic real-time task on CPU 0, for @ms */
+/* A periodic real-time task on the first CPU, for @ms */
 static struct watch watch(int ms)
 {
 	struct watch w = {
@@ -142,7 +137,7 @@ static struct watch watch(int ms)
 	return w;
 }
 
-/* @fn in a process of its own, pinned on CPU 0; NULL: a program that spins */
+/* @fn in a process of its own, pinned on the first CPU; NULL: a program that spins */
 static pid_t beside(void *fn)
 {
 	volatile uint64_t *ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE,

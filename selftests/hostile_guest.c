@@ -56,15 +56,11 @@ FIXTURE_SETUP(host)
 FIXTURE_TEARDOWN(host)
 {
 	struct timespec t = { 0, 5000000 };
-	int cpu, n = sysconf(_SC_NPROCESSORS_ONLN);
-	cpu_set_t set;
+	int cpu;
 	long from;
 
-	for (cpu = 0; cpu < n; cpu++) {
-		CPU_ZERO(&set);
-		CPU_SET(cpu, &set);
-		if (sched_setaffinity(0, sizeof(set), &set))
-			continue;
+	for (cpu = 0; cpu < cpu_count(); cpu++) {
+		pin(cpu);
 		from = now_ms();
 		nanosleep(&t, NULL);
 		EXPECT_GT(20000, now_ms() - from);	/* not: in time; but: at all */

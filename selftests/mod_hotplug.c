@@ -79,7 +79,14 @@ static int put(const char *file, const char *text)
 	return r;
 }
 
-#define CPU1 "/sys/devices/system/cpu/cpu1/online"
+/* The CPU that goes, which is the second of ours: its switch. */
+static const char *cpu_switch(void)
+{
+	static char path[64];
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu_id(1));
+	return path;
+}
 
 FIXTURE(running) { struct vm *vm; struct side s[2]; };
 
@@ -117,28 +124,19 @@ FIXTURE_TEARDOWN(running)
 	}
 }
 
-static void pinned(struct side *s, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	pthread_setaffinity_np(s->thread, sizeof(set), &set);
-}
-
 TEST_F(running, cpu_goes_and_comes)
 {
 	int i, k, r;
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 || access(CPU1, W_OK))
-		SKIP(return, "no CPU 1 that can go");
+	if (cpu_count() < 2 || access(cpu_switch(), W_OK))
+		SKIP(return, "no second CPU that can go");
 	for (i = 0; i < 10; i++) {
 		/* one vCPU is on the CPU that goes, also where it may run nowhere else */
-		pinned(&self->s[0], i & 1);
-		pinned(&self->s[1], 1);
+		pin_thread(self->s[0].thread, i & 1);
+		pin_thread(self->s[1].thread, 1);
 		for (k = 0; k < 2; k++)
 			ASSERT_TRUE(moves(&GUEST(self->vm, count)[k]));
-		r = put(CPU1, "0");
+		r = put(cpu_switch(), "0");
 		ASSERT_EQ(0, r);
 		for (k = 0; k < 2; k++)
 			ASSERT_TRUE(moves(&GUEST(self->vm, count)[k])) TH_LOG("round %d, vCPU %d stands", i, k);
@@ -150,8 +148,8 @@ TEST_F(running, cpu_goes_and_comes)
 			ASSERT_EQ(-EINTR, vcpu_run(c));
 			vcpu_destroy(c);
 		}
-		ASSERT_EQ(0, put(CPU1, "1"));
-		pinned(&self->s[1], 1);
+		ASSERT_EQ(0, put(cpu_switch(), "1"));
+		pin_thread(self->s[1].thread, 1);
 		ASSERT_TRUE(moves(&GUEST(self->vm, count)[1]));
 	}
 }

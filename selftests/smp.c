@@ -38,20 +38,6 @@ static void ping_pong(uint64_t me)
 	}
 }
 
-static void pin(int cpu)
-{
-	cpu_set_t s;
-
-	CPU_ZERO(&s);
-	CPU_SET(cpu, &s);
-	sched_setaffinity(0, sizeof(s), &s);
-}
-
-static int cpus(void)
-{
-	return sysconf(_SC_NPROCESSORS_ONLN);
-}
-
 struct side {
 	struct vcpu *c;
 	int cpu, kind;
@@ -104,7 +90,7 @@ TEST_F(pair, runs)
 	pthread_t t[2];
 	int i;
 
-	if (variant->apart && cpus() < 2)
+	if (variant->apart && cpu_count() < 2)
 		SKIP(return, "one CPU");
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, pthread_create(&t[i], NULL, run_side, &self->s[i]));
@@ -165,7 +151,7 @@ TEST(migration_between_exits)
 	struct vcpu *c;
 	int i;
 
-	if (cpus() < 2)
+	if (cpu_count() < 2)
 		SKIP(return, "one CPU");
 	c = guest64(moved);
 	for (i = 0; i < MOVES; i++) {
@@ -201,7 +187,7 @@ TEST(migration_leaves_no_stale_translation)
 	struct vcpu *c;
 	int i;
 
-	if (cpus() < 2)
+	if (cpu_count() < 2)
 		SKIP(return, "one CPU");
 	c = guest64(remap);
 	for (i = 0; i < MOVES; i++) {
@@ -236,17 +222,14 @@ TEST(migration_while_running)
 	struct side s = { .c = guest64(run_on) };
 	volatile uint64_t *b = &GUEST(s.c->vm, beat);
 	uint64_t from;
-	cpu_set_t set;
 	pthread_t t;
 	int i;
 
-	if (cpus() < 2)
+	if (cpu_count() < 2)
 		SKIP(return, "one CPU");
 	ASSERT_EQ(0, pthread_create(&t, NULL, runner, &s));
 	for (i = 0; i < 20; i++) {
-		CPU_ZERO(&set);
-		CPU_SET(i & 1, &set);
-		ASSERT_EQ(0, pthread_setaffinity_np(t, sizeof(set), &set));
+		ASSERT_EQ(0, pin_thread(t, i & 1));
 		from = *b;
 		while (*b == from)
 			usleep(500);

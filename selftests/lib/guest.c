@@ -3,6 +3,7 @@
 #define GUEST_LIB
 #include "guest.h"
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <stdarg.h>
@@ -161,6 +162,44 @@ bool host_is_tcg(void)
 
 	cpuid(0x40000000, 0, r);
 	return !memcmp(r + 1, "TCGTCGTCGTCG", 12);
+}
+
+/* ---- CPUs --------------------------------------------------------------- */
+
+static cpu_set_t ours;	/* before anyone was pinned */
+
+static void __attribute__((constructor)) find_cpus(void)
+{
+	if (sched_getaffinity(0, sizeof(ours), &ours))
+		die("sched_getaffinity: %s", strerror(errno));
+}
+
+int cpu_count(void)
+{
+	return CPU_COUNT(&ours);
+}
+
+int cpu_id(int n)
+{
+	int cpu = 0;
+
+	while (cpu < CPU_SETSIZE - 1 && (!CPU_ISSET(cpu, &ours) || n-- > 0))
+		cpu++;
+	return cpu;
+}
+
+int pin_thread(pthread_t thread, int n)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu_id(n), &set);
+	return pthread_setaffinity_np(thread, sizeof(set), &set);
+}
+
+void pin(int n)
+{
+	pin_thread(pthread_self(), n);
 }
 
 /* ---- Tables ------------------------------------------------------------ */

@@ -39,6 +39,7 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,15 @@ bool host_is_amd(void);
  */
 bool host_is_tcg(void);
 #define EMULATOR	"XFAIL, QEMU's own fault: "
+
+/*
+ * The CPUs that are ours, counted from 0; the lab keeps some of the machine's
+ * from us (tools/lab/qemu-svm.sh).
+ */
+int cpu_count(void);
+int cpu_id(int n);			/* the kernel's number of the n-th */
+void pin(int n);			/* this thread, to the n-th */
+int pin_thread(pthread_t thread, int n);	/* 0 or errno */
 
 /* ---- VMs and vCPUs ---------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 # emulated machine: it runs in a root folder of its own, on this kernel.
 
 # $disk is used from outside.
-backend_disk='' backend_modules=''
+backend_disk='' backend_modules='' backend_cpus=''
 
 backend_check()
 {
