@@ -267,7 +267,6 @@ int lucid_check_extension(struct lucid_vm *vm, unsigned long cap);
 long lucid_vcpu_create(struct lucid_vm *vm, unsigned long id);
 void lucid_vcpu_destroy(struct lucid_vcpu *vcpu);
 int lucid_vcpu_run(struct lucid_vcpu *vcpu);
-bool lucid_interrupt_ready(struct lucid_vcpu *vcpu);
 void lucid_vcpu_take_init(struct lucid_vcpu *vcpu);
 int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b);
 DECLARE_PER_CPU(struct lucid_tlb_cpu, lucid_tlb_cpus);

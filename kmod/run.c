@@ -44,16 +44,6 @@
 
 /* ---- events --------------------------------------------------------------- */
 
-/* Could userspace queue an interrupt now (KVM_INTERRUPT) and have it delivered? */
-bool lucid_interrupt_ready(struct lucid_vcpu *vcpu)
-{
-	const struct lucid_events *ev = &vcpu->events;
-
-	return (lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF) &&
-	       !lucid_hw_get_shadow(vcpu) && !ev->interrupt.injected &&
-	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected;
-}
-
 /**
  * lucid_vcpu_take_init - do what INIT and SIPI ask for, if they have come
  * @vcpu: the vCPU, locked, outside of a stay

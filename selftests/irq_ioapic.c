@@ -39,28 +39,6 @@ static void expect(uint32_t n, uint8_t vec)
 	n_came = 0;
 }
 
-/* The host's part: what GUEST_SYNC(v) asks for */
-#define UP		0x100
-#define DOWN		0x200
-#define LINE(pin, what)	GUEST_SYNC((pin) | (what))
-#define PULSE(pin)	GUEST_SYNC((pin) | UP | DOWN)
-
-static int serve(struct vcpu *c)
-{
-	int kind;
-
-	while ((kind = vcpu_next(c)) == G_SYNC) {
-		uint64_t v = c->event.a;
-
-		if ((v & UP && irq_line(c->vm, v & 0xff, 1)) ||
-		    (v & DOWN && irq_line(c->vm, v & 0xff, 0)))
-			return -1;
-	}
-	if (kind != G_DONE)
-		vcpu_dump(c);
-	return kind;
-}
-
 FIXTURE(ioapic) { struct vcpu *c; };
 FIXTURE_VARIANT(ioapic) { bool x2; };
 FIXTURE_VARIANT_ADD(ioapic, xapic) { false };
@@ -76,7 +54,7 @@ FIXTURE_TEARDOWN(ioapic) { }
 TEST_F(ioapic, name)							\
 {									\
 	vcpu_start64(self->c, fn, 0, 0);				\
-	ASSERT_EQ(G_DONE, serve(self->c));				\
+	ASSERT_EQ(G_DONE, irq_serve(self->c));				\
 }
 
 static void registers(void)
@@ -391,7 +369,7 @@ TEST_F(smp, destinations)
 		if (i)
 			vcpu_spawn(&t[i], c[i]);
 	}
-	ASSERT_EQ(G_DONE, serve(c[0]));
+	ASSERT_EQ(G_DONE, irq_serve(c[0]));
 	for (i = 1; i < N_VCPUS; i++)
 		ASSERT_JOINED(&t[i], G_DONE);
 }
@@ -430,7 +408,7 @@ TEST_F(smp, level_to_another_vcpu)
 	vcpu_start64(c[0], level_master, 0, 0);
 	vcpu_start64(c[1], level_target, 1, 0);
 	vcpu_spawn(&t, c[1]);
-	ASSERT_EQ(G_DONE, serve(c[0]));
+	ASSERT_EQ(G_DONE, irq_serve(c[0]));
 	ASSERT_JOINED(&t, G_DONE);
 }
 
@@ -465,7 +443,7 @@ TEST_F(ioapic, saved_and_restored)
 	EXPECT_EQ(REDIR_MASKED, k.chip.ioapic.redirtbl[23].bits);
 	ASSERT_SYNC(self->c, 0);
 	xioctl(self->c->vm->fd, KVM_SET_IRQCHIP, &k);
-	ASSERT_EQ(G_DONE, serve(self->c));
+	ASSERT_EQ(G_DONE, irq_serve(self->c));
 }
 
 IRQ_HARNESS_MAIN

@@ -45,36 +45,12 @@ static void expect(int n, uint64_t which)
 	n_came = 0;
 }
 
-/* The host's part: what GUEST_SYNC(v) asks for. v: irq, and UP, DOWN or both */
-#define UP	0x100
-#define DOWN	0x200
-#define LINE(irq, what) GUEST_SYNC((irq) | (what))
-#define PULSE(irq)	GUEST_SYNC((irq) | UP | DOWN)
-
-static int serve(struct vcpu *c)
-{
-	int kind;
-
-	while ((kind = vcpu_next(c)) == G_SYNC) {
-		uint64_t v = c->event.a;
-
-		if ((v & UP && irq_line(c->vm, v & 0xff, 1)) ||
-		    (v & DOWN && irq_line(c->vm, v & 0xff, 0)))
-			return -1;
-		if (!v)
-			vcpu_set_regs(c, vcpu_regs(c));
-	}
-	if (kind != G_DONE)
-		vcpu_dump(c);
-	return kind;
-}
-
 #define PIC_TEST(name, fn)						\
 TEST(name)								\
 {									\
 	struct vcpu *c = irq_guest(fn);					\
 									\
-	ASSERT_EQ(G_DONE, serve(c));					\
+	ASSERT_EQ(G_DONE, irq_serve(c));					\
 }
 
 /* ---- One interrupt --------------------------------------------------------------- */

@@ -328,7 +328,7 @@ int lucid_irq_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value)
 	return lucid_lapic_read_msr(l, index, now_ns(), value) ? LUCID_GP : 0;
 }
 
-int lucid_irq_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host)
+int lucid_irq_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value)
 {
 	struct lucid_lapic *l = &vcpu->irq.lapic;
 	u8 vector = 0;

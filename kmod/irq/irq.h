@@ -95,7 +95,7 @@ bool lucid_irq_has_pending(struct lucid_vcpu *vcpu);
 void lucid_irq_arm_timer(struct lucid_vcpu *vcpu);
 void lucid_irq_lapic_done(struct lucid_vcpu *vcpu, u32 what, u8 vector);
 int lucid_irq_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value);
-int lucid_irq_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host);
+int lucid_irq_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value);
 
 /* ---- ioctl.c ---- */
 long lucid_irq_vm_ioctl(struct lucid_vm *vm, unsigned int nr, unsigned long arg);

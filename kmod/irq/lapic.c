@@ -178,7 +178,7 @@ int lucid_lapic_pending(const struct lucid_lapic *l)
 	/* Switched off by software it holds what it has, and delivers nothing. */
 	if (!l->enabled || !(reg(l, LUCID_APIC_SPIV) & SPIV_ENABLED))
 		return -1;
-	irr = highest_vector(l, LUCID_APIC_IRR);
+	irr = lucid_lapic_highest_irr(l);
 	if (irr < 0 || ((u32)irr & 0xf0) <= (lucid_lapic_ppr(l) & 0xf0))
 		return -1;
 	return irr;

@@ -73,18 +73,43 @@ void lucid_clock_vm_init(struct lucid_vm *vm)
 	vm->clock.offset = -vm->clock.boot;
 }
 
+/* Context: clock.lock held. */
+static void refresh_pair(struct lucid_vm *vm)
+{
+	if (check_tsc_unstable())
+		read_pair(&vm->clock.tsc, &vm->clock.boot);
+}
+
 /* Guest nanoseconds now, by the VM's pair; *tsc the host's TSC then. */
 static u64 guest_ns(struct lucid_vm *vm, u64 *tsc)
 {
 	u64 ns;
 
 	spin_lock(&vm->clock.lock);
-	if (check_tsc_unstable())
-		read_pair(&vm->clock.tsc, &vm->clock.boot);
+	refresh_pair(vm);
 	*tsc = rdtsc_ordered();
 	ns = vm->clock.boot + vm->clock.offset + scale(*tsc - vm->clock.tsc);
 	spin_unlock(&vm->clock.lock);
 	return ns;
+}
+
+/*
+ * Both structs begin with a version, odd while they are being written.
+ * Where the guest has no memory nothing is written.
+ */
+static void publish(struct lucid_vm *vm, u64 gpa, void *body, u32 *version, unsigned int size)
+{
+	if (lucid_mem_read(vm, gpa, version, sizeof(*version)))
+		return;
+	*version = (*version & ~1u) + 1;
+	if (lucid_mem_write(vm, gpa, version, sizeof(*version)))
+		return;
+	smp_wmb();
+	if (lucid_mem_write(vm, gpa, body, size))
+		return;
+	smp_wmb();
+	++*version;
+	lucid_mem_write(vm, gpa, version, sizeof(*version));
 }
 
 static void write_system_time(struct lucid_vcpu *vcpu)
@@ -92,32 +117,18 @@ static void write_system_time(struct lucid_vcpu *vcpu)
 	struct pvclock_vcpu_time_info info = {};
 	struct lucid_vm *vm = vcpu->vm;
 	u64 gpa = vcpu->msrs.system_time & ~1ull;
-	u32 version;
 
 	if (!(vcpu->msrs.system_time & 1))
 		return;
-	if (lucid_mem_read(vm, gpa, &version, sizeof(version)))
-		return;
-	/* Odd while it is being written. */
-	version = (version & ~1u) + 1;
-	if (lucid_mem_write(vm, gpa, &version, sizeof(version)))
-		return;
 	spin_lock(&vm->clock.lock);
-	if (check_tsc_unstable())
-		read_pair(&vm->clock.tsc, &vm->clock.boot);
+	refresh_pair(vm);
 	info.tsc_timestamp = vm->clock.tsc + vcpu->tsc_offset;
 	info.system_time = vm->clock.boot + vm->clock.offset;
 	spin_unlock(&vm->clock.lock);
 	tsc_scale(&info.tsc_shift, &info.tsc_to_system_mul);
 	if (!check_tsc_unstable())
 		info.flags = PVCLOCK_TSC_STABLE_BIT;
-	info.version = version;
-	smp_wmb();
-	if (lucid_mem_write(vm, gpa, &info, sizeof(info)))
-		return;
-	smp_wmb();
-	version++;
-	lucid_mem_write(vm, gpa, &version, sizeof(version));
+	publish(vm, gpa, &info, &info.version, sizeof(info));
 }
 
 static void write_wall_clock(struct lucid_vcpu *vcpu)
@@ -125,23 +136,13 @@ static void write_wall_clock(struct lucid_vcpu *vcpu)
 	struct pvclock_wall_clock wall = {};
 	struct lucid_vm *vm = vcpu->vm;
 	u64 gpa = vcpu->msrs.wall_clock, tsc, start;
-	u32 version;
 
-	if (!gpa || lucid_mem_read(vm, gpa, &version, sizeof(version)))
-		return;
-	version = (version & ~1u) + 1;
-	if (lucid_mem_write(vm, gpa, &version, sizeof(version)))
+	if (!gpa)
 		return;
 	/* When the guest's clock was 0. */
 	start = ktime_get_real_ns() - guest_ns(vm, &tsc);
-	wall.version = version;
 	wall.sec = div_u64_rem(start, NSEC_PER_SEC, &wall.nsec);
-	smp_wmb();
-	if (lucid_mem_write(vm, gpa, &wall, sizeof(wall)))
-		return;
-	smp_wmb();
-	version++;
-	lucid_mem_write(vm, gpa, &version, sizeof(version));
+	publish(vm, gpa, &wall, &wall.version, sizeof(wall));
 }
 
 /**

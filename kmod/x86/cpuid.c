@@ -9,7 +9,7 @@
  *
  * A bit is in the table only if what it promises works.  Left out on purpose:
  *   MONITOR, VMX, SVM, SMX		not virtualized
- *   X2APIC, TSC_DEADLINE_TIMER		need the local APIC of a later issue
+ *   TSC_DEADLINE_TIMER			userspace adds it if the APIC is in the kernel
  *   SPEC_CTRL, IBPB, STIBP, SSBD	the host's SPEC_CTRL stays in force in guests,
  *					the MSRs are refused
  *   PKU, CET, XSAVES, XFD, AMX, MPX	state that is not switched

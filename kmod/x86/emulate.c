@@ -308,6 +308,15 @@ int lucid_emul_get(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *o
 	return LUCID_EMUL_OK;
 }
 
+/* The operand, and what is in it: how every read-modify-write begins. */
+int lucid_emul_rm_get(struct lucid_emul_ctxt *c, unsigned int size, unsigned int access,
+		      struct lucid_emul_operand *op, u64 *val)
+{
+	int res = lucid_emul_rm(c, size, access, op);
+
+	return res == LUCID_EMUL_OK ? lucid_emul_get(c, op, val) : res;
+}
+
 int lucid_emul_put(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *op, u64 old,
 		   u64 val, bool lock)
 {

@@ -71,9 +71,7 @@ static int alu_rm(struct lucid_emul_ctxt *c, unsigned int op, u64 val, unsigned 
 	u64 flags = c->rflags, old, new;
 	int res;
 
-	res = lucid_emul_rm(c, size, op == ALU_CMP ? ACCESS_READ : ACCESS_READ | ACCESS_WRITE, &rm);
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
+	res = lucid_emul_rm_get(c, size, op == ALU_CMP ? ACCESS_READ : ACCESS_READ | ACCESS_WRITE, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	new = lucid_emul_alu_op(op, old, val, size, &flags);
@@ -164,10 +162,8 @@ int lucid_emul_incdec_rm(struct lucid_emul_ctxt *c)
 	unsigned int size = pair_size(c);
 	struct lucid_emul_operand rm;
 	u64 flags = c->rflags, old, new;
-	int res = lucid_emul_rm(c, size, ACCESS_READ | ACCESS_WRITE, &rm);
+	int res = lucid_emul_rm_get(c, size, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	new = step_by_one(old, modrm_op(c) & 1, size, &flags);
@@ -359,10 +355,8 @@ int lucid_emul_xadd(struct lucid_emul_ctxt *c)
 	unsigned int size = pair_size(c);
 	struct lucid_emul_operand rm;
 	u64 flags = c->rflags, old, sum;
-	int res = lucid_emul_rm(c, size, ACCESS_READ | ACCESS_WRITE, &rm);
+	int res = lucid_emul_rm_get(c, size, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	sum = lucid_emul_alu_op(ALU_ADD, old, read_reg(c, c->insn.reg, size), size, &flags);
@@ -385,10 +379,8 @@ int lucid_emul_cmpxchg(struct lucid_emul_ctxt *c)
 	unsigned int size = pair_size(c);
 	struct lucid_emul_operand rm;
 	u64 flags = c->rflags, old, acc = read_reg(c, REG_AX, size);
-	int res = lucid_emul_rm(c, size, ACCESS_READ | ACCESS_WRITE, &rm);
+	int res = lucid_emul_rm_get(c, size, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	lucid_emul_alu_op(ALU_CMP, acc, old, size, &flags);

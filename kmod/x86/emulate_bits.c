@@ -94,9 +94,7 @@ int lucid_emul_shift(struct lucid_emul_ctxt *c)
 		count = c->insn.opcode & 2 ? c->regs[REG_CX] : 1;
 	count &= count_mask(size);
 
-	res = lucid_emul_rm(c, size, ACCESS_READ | ACCESS_WRITE, &rm);
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
+	res = lucid_emul_rm_get(c, size, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	new = old;
@@ -119,9 +117,7 @@ int lucid_emul_shift_double(struct lucid_emul_ctxt *c)
 	int res;
 
 	count = (c->insn.imm_size ? c->insn.imm : c->regs[REG_CX]) & count_mask(size);
-	res = lucid_emul_rm(c, size, ACCESS_READ | ACCESS_WRITE, &rm);
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
+	res = lucid_emul_rm_get(c, size, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	new = old;

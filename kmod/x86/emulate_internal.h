@@ -196,6 +196,8 @@ int lucid_emul_memory(struct lucid_emul_ctxt *c, unsigned int seg, u64 ea, unsig
 int lucid_emul_rm(struct lucid_emul_ctxt *c, unsigned int size, unsigned int access,
 		  struct lucid_emul_operand *op);
 int lucid_emul_get(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *op, u64 *val);
+int lucid_emul_rm_get(struct lucid_emul_ctxt *c, unsigned int size, unsigned int access,
+		      struct lucid_emul_operand *op, u64 *val);
 int lucid_emul_put(struct lucid_emul_ctxt *c, const struct lucid_emul_operand *op, u64 old,
 		   u64 val, bool lock);
 int lucid_emul_read_rm(struct lucid_emul_ctxt *c, u64 *val, unsigned int size);

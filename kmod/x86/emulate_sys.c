@@ -202,9 +202,7 @@ int lucid_emul_arpl_movsxd(struct lucid_emul_ctxt *c)
 
 	if (is_real_like(c))
 		return fault_ud(c);
-	res = lucid_emul_rm(c, 2, ACCESS_READ | ACCESS_WRITE, &rm);
-	if (res == LUCID_EMUL_OK)
-		res = lucid_emul_get(c, &rm, &old);
+	res = lucid_emul_rm_get(c, 2, ACCESS_READ | ACCESS_WRITE, &rm, &old);
 	if (res != LUCID_EMUL_OK)
 		return res;
 	if ((old & 3) >= rpl) {

@@ -76,3 +76,16 @@ void lucid_queue_page_fault(struct lucid_vcpu *vcpu, u64 cr2, u32 error)
 	lucid_hw_set_cr2(vcpu, cr2);
 	lucid_queue_exception(vcpu, X86_TRAP_PF, error);
 }
+
+/**
+ * lucid_interrupt_ready - would an interrupt be delivered by the next entry?
+ * @vcpu: the vCPU
+ */
+bool lucid_interrupt_ready(struct lucid_vcpu *vcpu)
+{
+	const struct lucid_events *ev = &vcpu->events;
+
+	return (lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF) &&
+	       !lucid_hw_get_shadow(vcpu) && !ev->interrupt.injected &&
+	       !ev->exception.pending && !ev->exception.injected && !ev->nmi.injected;
+}

@@ -331,7 +331,6 @@ int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic)
 
 /* ---- the emulator's memory ---------------------------------------------------------- */
 
-/* @as: LUCID_ACC_USER, LUCID_ACC_IMPLICIT or 0 */
 /*
  * The page that this instruction was last allowed to write to: for the write
  * after a read, and for the elements of a string.  As a TLB would, for one
@@ -351,22 +350,26 @@ static bool ahead(struct lucid_vcpu *vcpu, u64 linear, u64 *gpa)
 	return true;
 }
 
+/* @as: LUCID_ACC_USER, LUCID_ACC_IMPLICIT or 0 */
 static int emul_access_as(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned int len,
 			  u64 *gpa, bool write, u32 as)
 {
 	struct lucid_vcpu *vcpu = c->ctx;
 	u32 access = as | (write ? LUCID_ACC_WRITE : LUCID_ACC_READ), error;
+	bool explicit_write = write && !(as & LUCID_ACC_IMPLICIT);
 	int r;
 
-	r = translate(vcpu, linear, access, false, gpa, &error);
-	if (r > 0)
-		return lucid_emul_page_fault(c, linear, error);
-	if (r == -EINTR)
-		return LUCID_EMUL_RETRY;
-	if (r < 0)
-		return LUCID_EMUL_UNHANDLEABLE;
-	if (write && !(as & LUCID_ACC_IMPLICIT))
-		ahead_set(vcpu, linear, *gpa);
+	if (!explicit_write || !ahead(vcpu, linear, gpa)) {
+		r = translate(vcpu, linear, access, false, gpa, &error);
+		if (r > 0)
+			return lucid_emul_page_fault(c, linear, error);
+		if (r == -EINTR)
+			return LUCID_EMUL_RETRY;
+		if (r < 0)
+			return LUCID_EMUL_UNHANDLEABLE;
+		if (explicit_write)
+			ahead_set(vcpu, linear, *gpa);
+	}
 	if (!buf)
 		return LUCID_EMUL_OK;
 	r = write ? lucid_mem_write(vcpu->vm, *gpa, buf, len) :
@@ -443,23 +446,13 @@ static int emul_read(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsigned 
 static int emul_write(struct lucid_emul_ctxt *c, u64 linear, const void *buf,
 		      unsigned int len, u64 *gpa)
 {
-	struct lucid_vcpu *vcpu = c->ctx;
-	int r;
-
-	if (ahead(vcpu, linear, gpa)) {
-		r = lucid_mem_write(vcpu->vm, *gpa, buf, len);
-		return r > 0 ? LUCID_EMUL_MMIO_WRITE : r ? LUCID_EMUL_UNHANDLEABLE : LUCID_EMUL_OK;
-	}
 	return emul_access(c, linear, (void *)buf, len, gpa, true);
 }
 
 static int emul_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 {
-	struct lucid_vcpu *vcpu = c->ctx;
 	u64 gpa;
 
-	if (ahead(vcpu, linear, &gpa))
-		return LUCID_EMUL_OK;
 	return emul_access(c, linear, NULL, len, &gpa, true);
 }
 

@@ -8,9 +8,8 @@
  * MSRs that exist only to keep old guests happy, the behaviour is KVM's.
  *
  * Not there on purpose, until they work: SPEC_CTRL, PRED_CMD, VIRT_SPEC_CTRL
- * (the host's values stay in force), ARCH_CAPABILITIES, kvmclock and the other
- * MSRs of paravirtualization, TSC_DEADLINE and the x2APIC range (no local APIC
- * in the kernel yet), VM_CR and VM_HSAVE_PA (no SVM in guests), TSC_RATIO, IBS,
+ * (the host's values stay in force), ARCH_CAPABILITIES, MSRs of
+ * paravirtualization other than kvmclock's, VM_CR and VM_HSAVE_PA (no SVM in guests), TSC_RATIO, IBS,
  * SMBASE, the core performance counters.
  *
  * A guest cannot make any of this write to the log.
@@ -578,7 +577,7 @@ int lucid_msr_set(struct lucid_vcpu *vcpu, u32 index, u64 value, bool host)
 		m->de_cfg = value;
 		return 0;
 	case MSR_APIC:
-		return lucid_irq_set_msr(vcpu, index, value, host);
+		return lucid_irq_set_msr(vcpu, index, value);
 	case MSR_SYSTEM_TIME:
 		lucid_clock_set_msr(vcpu, false, value);
 		return 0;

@@ -155,6 +155,7 @@ int lucid_clock_set(struct lucid_vm *vm, const struct kvm_clock_data *d);
 
 void lucid_queue_exception(struct lucid_vcpu *vcpu, u8 vector, s64 error);
 void lucid_queue_page_fault(struct lucid_vcpu *vcpu, u64 cr2, u32 error);
+bool lucid_interrupt_ready(struct lucid_vcpu *vcpu);
 
 /* ---- fetch.c: guest memory by linear address ---- */
 

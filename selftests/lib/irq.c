@@ -176,3 +176,21 @@ int vcpu_join(struct vcpu_thread *t)
 	}
 	return t->c->event.kind;
 }
+
+int irq_serve(struct vcpu *c)
+{
+	int kind;
+
+	while ((kind = vcpu_next(c)) == G_SYNC) {
+		uint64_t v = c->event.a;
+
+		if ((v & UP && irq_line(c->vm, v & 0xff, 1)) ||
+		    (v & DOWN && irq_line(c->vm, v & 0xff, 0)))
+			return -1;
+		if (!v)
+			vcpu_set_regs(c, vcpu_regs(c));
+	}
+	if (kind != G_DONE)
+		vcpu_dump(c);
+	return kind;
+}

@@ -48,6 +48,13 @@ struct vcpu *irq_guest(void *fn);
 /* 0 or -errno */
 int irq_line(struct vm *vm, int gsi, int level);
 int irq_pulse(struct vm *vm, int gsi);
+
+/* The host's part: what GUEST_SYNC(v) asks for. v: irq, and UP, DOWN or both */
+#define UP	0x100
+#define DOWN	0x200
+#define LINE(irq, what) GUEST_SYNC((irq) | (what))
+#define PULSE(irq)	GUEST_SYNC((irq) | UP | DOWN)
+int irq_serve(struct vcpu *c);	/* run it, do what it asks for; its last event, -1: refused */
 int vcpu_mp_state(struct vcpu *c);	/* or -errno */
 int vcpu_set_mp_state(struct vcpu *c, int state);
 /* A register of KVM_GET_LAPIC, by its offset */
