@@ -214,6 +214,7 @@ void lucid_hw_set_nmi_masked(struct lucid_vcpu *vcpu, bool masked);
 void lucid_hw_skip(struct lucid_vcpu *vcpu, u64 next);	/* an instruction is done */
 
 u64 lucid_hw_get_rip(struct lucid_vcpu *vcpu);
+u64 lucid_hw_get_linear_rip(struct lucid_vcpu *vcpu);	/* with CS's base */
 void lucid_hw_set_rip(struct lucid_vcpu *vcpu, u64 rip);
 u64 lucid_hw_get_rflags(struct lucid_vcpu *vcpu);
 void lucid_hw_set_rflags(struct lucid_vcpu *vcpu, u64 rflags);

@@ -367,8 +367,6 @@ static int translate(struct lucid_vcpu *vcpu, void __user *argp)
 static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;
-	u32 xsave2 = max_t(u32, sizeof(struct kvm_xsave),
-			   lucid_fpu_xsave_size(lucid_fpu_guest_xcr0_mask()));
 
 	switch (nr) {
 	case KVM_RUN:
@@ -396,9 +394,9 @@ static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned
 	case KVM_GET_XSAVE:
 		return get_xsave(vcpu, argp, sizeof(struct kvm_xsave));
 	case KVM_GET_XSAVE2:
-		return get_xsave(vcpu, argp, xsave2);
+		return get_xsave(vcpu, argp, lucid_fpu_xsave2_size());
 	case KVM_SET_XSAVE:
-		return set_xsave(vcpu, argp, xsave2);
+		return set_xsave(vcpu, argp, lucid_fpu_xsave2_size());
 	case KVM_GET_DEBUGREGS:
 		return LUCID_GET(kvm_debugregs, lucid_get_debugregs);
 	case KVM_SET_DEBUGREGS:

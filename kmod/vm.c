@@ -146,8 +146,7 @@ int lucid_check_extension(struct lucid_vm *vm, unsigned long cap)
 	case KVM_CAP_XCRS:
 		return lucid_fpu_host_xcr0() ? 1 : 0;
 	case KVM_CAP_XSAVE2:
-		return max_t(u32, lucid_fpu_xsave_size(lucid_fpu_guest_xcr0_mask()),
-			     sizeof(struct kvm_xsave));
+		return lucid_fpu_xsave2_size();
 	}
 	for (i = 0; i < ARRAY_SIZE(lucid_caps); i++)
 		if (lucid_caps[i].cap == cap)

@@ -61,7 +61,7 @@ static int mmio_exit(struct lucid_vcpu *vcpu, const struct lucid_emul_frag *frag
 	memset(run->mmio.data, 0, sizeof(run->mmio.data));
 	if (write)
 		memcpy(run->mmio.data, frag->data, frag->len);
-	vcpu->io.rip = lucid_linear_rip(vcpu);
+	vcpu->io.rip = lucid_hw_get_linear_rip(vcpu);
 	vcpu->io.complete = write ? LUCID_COMPLETE_MMIO_WRITE : LUCID_COMPLETE_MMIO_READ;
 	return LUCID_TO_USER;
 }
@@ -177,7 +177,7 @@ int lucid_mmio_tried(struct lucid_vcpu *vcpu, u64 gpa)
 static int mmio_answered(struct lucid_vcpu *vcpu)
 {
 	/* Userspace may have set registers meanwhile: they hold. */
-	if (lucid_linear_rip(vcpu) != vcpu->io.rip)
+	if (lucid_hw_get_linear_rip(vcpu) != vcpu->io.rip)
 		return LUCID_REENTER;
 	memcpy(vcpu->io.emul.regs, vcpu->regs, sizeof(vcpu->regs));
 	lucid_emul_mmio_answer(&vcpu->io.emul, vcpu->run->mmio.data);

@@ -24,7 +24,7 @@ static int pio_exit(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u32 cou
 	run->io.data_offset = PAGE_SIZE;
 	vcpu->io.size = size;
 	vcpu->io.count = count;
-	vcpu->io.rip = lucid_linear_rip(vcpu);
+	vcpu->io.rip = lucid_hw_get_linear_rip(vcpu);
 	vcpu->io.complete = complete;
 	return LUCID_TO_USER;
 }
@@ -197,7 +197,7 @@ int lucid_pio_complete(struct lucid_vcpu *vcpu, enum lucid_complete complete)
 	int r;
 
 	/* Userspace may have set other registers meanwhile: then it knows better. */
-	if (lucid_linear_rip(vcpu) != io->rip)
+	if (lucid_hw_get_linear_rip(vcpu) != io->rip)
 		return LUCID_REENTER;
 	if (complete == LUCID_COMPLETE_STRING_IN) {
 		memcpy(io->emul.regs, vcpu->regs, sizeof(vcpu->regs));

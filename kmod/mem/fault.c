@@ -20,6 +20,11 @@
  * had touched it.  Then the quick way is tried again, and where it still does
  * not like the page, the page that get_user_pages() answered with is mapped,
  * 4K of it, after marking it dirty if it is to be written.
+ *
+ * With a 4K page come its neighbours, if the host has pages there already
+ * (fault-around): the next accesses then need no exit.  Nothing is allocated
+ * for them, the same conditions hold, and they are born not accessed, so that
+ * reclaim sees what the guest has really used.
  */
 #include <linux/mm.h>
 #include <linux/memremap.h>
@@ -46,7 +51,7 @@ struct fault {
  * by hand, and for memory that has no place in the kernel's direct map (where
  * lucid_mem_peek_ptr() reads): secretmem sets its mapping unevictable.
  */
-static bool page_is_plain(u64 pfn)
+static __always_inline bool page_is_plain(u64 pfn)
 {
 	struct page *page = pfn_to_page(pfn);
 	struct address_space *mapping;
@@ -62,19 +67,41 @@ static bool page_is_plain(u64 pfn)
 	return !mapping_unevictable(mapping);
 }
 
+static bool invalidating(const struct lucid_mem *mem, unsigned long hva)
+{
+	return unlikely(mem->invalidate_in_progress) &&
+	       hva >= mem->invalidate_start && hva < mem->invalidate_end;
+}
+
+static __always_inline bool host_pte(pte_t pte, struct lucid_host_page *host)
+{
+	if (!pte_access_permitted(pte, false))
+		return false;
+	host->pfn = pte_pfn(pte);
+	host->level = LUCID_LEVEL_4K;
+	if (unlikely(pte_special(pte))) {
+		host->writable = false;
+		return is_zero_pfn(host->pfn);
+	}
+	host->writable = pte_access_permitted(pte, true) && pte_dirty(pte);
+	return page_is_plain(host->pfn);
+}
+
 /*
  * Read the host's page tables as the CPU does.  Interrupts off: a table is
  * freed only after every CPU has answered an IPI or passed an RCU grace period.
  * Every entry is read once: it may turn from a table into a page as we look.
+ * @where: the PTE, where the page is a 4K one; good as long as interrupts are off.
  */
-static bool host_walk(struct mm_struct *mm, unsigned long hva, struct lucid_host_page *host)
+static bool host_walk(struct mm_struct *mm, unsigned long hva, struct lucid_host_page *host,
+		      const pte_t **where)
 {
 	pgd_t pgd = READ_ONCE(*pgd_offset(mm, hva));
 	p4d_t p4d;
 	pud_t pud;
 	pmd_t pmd;
-	pte_t pte;
 
+	*where = NULL;
 	if (!pgd_present(pgd))
 		return false;
 	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
@@ -104,23 +131,8 @@ static bool host_walk(struct mm_struct *mm, unsigned long hva, struct lucid_host
 	if (!(pmd_flags(pmd) & _PAGE_PRESENT))
 		return false;
 
-	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
-	if (!pte_access_permitted(pte, false))
-		return false;
-	host->pfn = pte_pfn(pte);
-	host->level = LUCID_LEVEL_4K;
-	if (unlikely(pte_special(pte))) {
-		host->writable = false;
-		return is_zero_pfn(host->pfn);
-	}
-	host->writable = pte_access_permitted(pte, true) && pte_dirty(pte);
-	return page_is_plain(host->pfn);
-}
-
-static bool invalidating(const struct lucid_mem *mem, unsigned long hva)
-{
-	return unlikely(mem->invalidate_in_progress) &&
-	       hva >= mem->invalidate_start && hva < mem->invalidate_end;
+	*where = pte_offset_kernel(&pmd, hva);
+	return host_pte(READ_ONCE(**where), host);
 }
 
 /* May the 2M around @gfn be mapped as one? */
@@ -131,6 +143,43 @@ static bool fits_2m(const struct lucid_slot *slot, u64 gfn)
 	return !((slot->base_gfn ^ (slot->hva >> PAGE_SHIFT)) & (LUCID_GFNS_2M - 1)) &&
 	       first >= slot->base_gfn &&
 	       first + LUCID_GFNS_2M <= slot->base_gfn + slot->npages;
+}
+
+/*
+ * Map the neighbours of @f's page, which is mapped now: what is not mapped yet
+ * of an aligned window, inside the slot, and behind one table (or one large
+ * page) of the host's.
+ */
+static void map_around(struct lucid_mem *mem, const struct lucid_slot *slot,
+		       const struct fault *f)
+{
+	u64 *entry = lucid_pt_window(mem, f->gfn);
+	long me = f->gfn & (LUCID_AROUND - 1), at = (f->hva & ~PMD_MASK) >> PAGE_SHIFT;
+	/* In pages from @f's own: */
+	long from = max3(-me, -at, -(long)(f->gfn - slot->base_gfn));
+	long to = min3(LUCID_AROUND - me, PTRS_PER_PTE - at,
+		       (long)(slot->base_gfn + slot->npages - f->gfn));
+	struct lucid_host_page here, page;
+	const pte_t *pte;
+	long i;
+
+	if (!entry || mem->invalidate_in_progress)
+		return;
+	local_irq_disable();
+	if (host_walk(mem->mm, f->hva, &here, &pte)) {
+		for (i = from; i < to; i++) {
+			if (entry[me + i] & lucid_pt.present)
+				continue;
+			if (!pte) {
+				page = here;
+				page.pfn += i;
+			} else if (!host_pte(READ_ONCE(pte[i]), &page)) {
+				continue;
+			}
+			lucid_pt_fill(mem, &entry[me + i], &page, f->readonly);
+		}
+	}
+	local_irq_enable();
 }
 
 /*
@@ -146,6 +195,7 @@ static int try_map(struct lucid_vm *vm, struct lucid_table_cache *tc, struct fau
 	unsigned long seq = f->seq;
 	u64 generation = f->generation;
 	int r = LUCID_FAULT_MMIO;
+	const pte_t *where;
 	bool found;
 
 	spin_lock(&mem->lock);
@@ -164,7 +214,7 @@ static int try_map(struct lucid_vm *vm, struct lucid_table_cache *tc, struct fau
 	if (invalidating(mem, f->hva))
 		goto out;
 	local_irq_disable();
-	found = host_walk(mem->mm, f->hva, &host);
+	found = host_walk(mem->mm, f->hva, &host, &where);
 	local_irq_enable();
 	if (!found || (f->write && !host.writable)) {
 		if (!f->page || seq != f->seq || generation != f->generation)
@@ -178,6 +228,8 @@ static int try_map(struct lucid_vm *vm, struct lucid_table_cache *tc, struct fau
 	if (host.level == LUCID_LEVEL_2M && !fits_2m(slot, f->gfn))
 		host.level = LUCID_LEVEL_4K;
 	r = lucid_pt_install(vm, tc, f->gfn, &host, host.level, f->write);
+	if (!r && host.level == LUCID_LEVEL_4K)
+		map_around(mem, slot, f);
 out:
 	spin_unlock(&mem->lock);
 	return r;

@@ -22,6 +22,9 @@ struct lucid_host_page {
 	bool writable;
 };
 
+/* Fault-around: an aligned window of so many 4K pages, in one table. */
+#define LUCID_AROUND		16
+
 /* A removal in progress: its flush is still owed. */
 struct lucid_zap {
 	bool changed;
@@ -35,10 +38,26 @@ int lucid_pt_create(struct lucid_mem *mem);
 void lucid_pt_destroy(struct lucid_mem *mem);
 int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
 		     const struct lucid_host_page *page, unsigned int level, bool write);
+u64 *lucid_pt_window(const struct lucid_mem *mem, u64 gfn);
 void lucid_pt_zap(struct lucid_vm *vm, u64 start, u64 end, bool may_sleep,
 		  struct lucid_zap *zap);
 void lucid_pt_zap_finish(struct lucid_vm *vm, struct lucid_zap *zap);
 bool lucid_pt_age(struct lucid_mem *mem, u64 start, u64 end, bool clear);
+
+/*
+ * Fill the empty 4K entry @entry (lucid_pt_window()) for a page that the guest
+ * has not asked for: A and D are 0 until it does.
+ */
+static inline void lucid_pt_fill(struct lucid_mem *mem, u64 *entry,
+				 const struct lucid_host_page *page, bool readonly)
+{
+	u64 new = (lucid_pt.leaf & ~lucid_pt.accessed) | page->pfn << PAGE_SHIFT;
+
+	if (page->writable && !readonly)
+		new |= lucid_pt.write;
+	WRITE_ONCE(*entry, new);
+	mem->nr_mapped_4k++;
+}
 
 /* notifier.c */
 extern const struct mmu_notifier_ops lucid_mmu_notifier_ops;

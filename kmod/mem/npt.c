@@ -240,6 +240,30 @@ int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
 	return 0;
 }
 
+/**
+ * lucid_pt_window - the entries of a guest page and its neighbours
+ * @mem: the VM's memory
+ * @gfn: the guest page
+ *
+ * Context: mem->lock held.
+ * Return: the first of LUCID_AROUND entries, aligned; NULL if no table of 4K
+ * pages stands there.
+ */
+u64 *lucid_pt_window(const struct lucid_mem *mem, u64 gfn)
+{
+	u64 *table = mem->root;
+	unsigned int l;
+
+	for (l = mem->levels; l > LUCID_LEVEL_4K; l--) {
+		u64 entry = table[table_index(gfn, l)];
+
+		if (!(entry & lucid_pt.present) || is_leaf(entry, l))
+			return NULL;
+		table = entry_table(entry);
+	}
+	return &table[table_index(gfn, l) & ~(LUCID_AROUND - 1)];
+}
+
 /*
  * Empty a table's part of [start, end).  @base is the first gfn under it.
  * Tables below that lie in the range with all they cover are unlinked.

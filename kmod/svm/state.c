@@ -15,6 +15,15 @@ u64 lucid_hw_get_rip(struct lucid_vcpu *vcpu)
 	return vcpu->hw->vmcb->save.rip;
 }
 
+u64 lucid_hw_get_linear_rip(struct lucid_vcpu *vcpu)
+{
+	const struct vmcb_save *save = &vcpu->hw->vmcb->save;
+
+	if ((vcpu->efer & EFER_LMA) && (save->cs.attrib & SVM_SEG_L))
+		return save->rip;
+	return (u32)(save->cs.base + save->rip);
+}
+
 void lucid_hw_set_rip(struct lucid_vcpu *vcpu, u64 rip)
 {
 	vcpu->hw->vmcb->save.rip = rip;
@@ -88,7 +97,7 @@ void lucid_hw_get_seg(struct lucid_vcpu *vcpu, int seg, struct kvm_segment *s)
 		.dpl = (v->attrib >> 5) & 3,
 		.present = (v->attrib >> 7) & 1,
 		.avl = (v->attrib >> 8) & 1,
-		.l = (v->attrib >> 9) & 1,
+		.l = !!(v->attrib & SVM_SEG_L),
 		.db = (v->attrib >> 10) & 1,
 		/* Some CPUs do not keep G of data segments: the limit tells. */
 		.g = v->limit > 0xfffff,

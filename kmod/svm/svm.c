@@ -329,7 +329,8 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 	int cpu = smp_processor_id();
 
 	lucid_hw_save_host();
-	if (svm_emulated) {
+	/* What went in before, and is as the CPU left it, goes in again. */
+	if (svm_emulated && vcpu->hw->vmcb->control.clean != SVM_CLEAN_ALL) {
 		memcpy(vcpu->hw->kept, &vcpu->hw->vmcb->save, SVM_KEPT);
 		vcpu->hw->kept_valid = true;
 	}

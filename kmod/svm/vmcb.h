@@ -150,6 +150,8 @@ struct vmcb_control {
 };
 static_assert(sizeof(struct vmcb_control) == 0x400);
 
+#define SVM_SEG_L	(1 << 9)
+
 struct vmcb_seg {
 	u16 selector;
 	u16 attrib;		/* descriptor bits 55:52 and 47:40, packed to 12 bits */

@@ -125,19 +125,6 @@ static bool in_64bit_mode(struct lucid_vcpu *vcpu, struct kvm_segment *cs)
 	return (vcpu->efer & EFER_LMA) && cs->l;
 }
 
-/**
- * lucid_linear_rip - where the guest's next instruction is
- * @vcpu: the vCPU
- */
-u64 lucid_linear_rip(struct lucid_vcpu *vcpu)
-{
-	struct kvm_segment cs;
-
-	if (in_64bit_mode(vcpu, &cs))
-		return lucid_hw_get_rip(vcpu);
-	return (u32)(cs.base + lucid_hw_get_rip(vcpu));
-}
-
 /*
  * Where the code at @linear stands in host memory, up to the end of its page.
  * The guest has just executed it, so no rights are checked.  4- and 5-level

@@ -189,6 +189,17 @@ u32 lucid_fpu_xsave_size(u64 xcr0)
 }
 
 /**
+ * lucid_fpu_xsave2_size() - bytes of KVM_GET_XSAVE2's buffer, KVM_CAP_XSAVE2
+ *
+ * Context: any.
+ */
+u32 lucid_fpu_xsave2_size(void)
+{
+	return max_t(u32, sizeof(struct kvm_xsave),
+		     lucid_fpu_xsave_size(lucid_fpu_guest_xcr0_mask()));
+}
+
+/**
  * lucid_fpu_xsave_size_compacted() - bytes that XSAVEC needs
  * @xcr0: the components that are on
  *

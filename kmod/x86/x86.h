@@ -101,6 +101,7 @@ u64 lucid_fpu_guest_xcr0_mask(void);
 u64 lucid_fpu_host_xss(void);
 u32 lucid_fpu_xsave_size(u64 xcr0);
 u32 lucid_fpu_xsave_size_compacted(u64 xcr0);
+u32 lucid_fpu_xsave2_size(void);
 int lucid_fpu_set_xcr0(struct lucid_vcpu *vcpu, u32 index, u64 value);
 void lucid_fpu_get_fpu(struct lucid_vcpu *vcpu, struct kvm_fpu *f);
 int lucid_fpu_set_fpu(struct lucid_vcpu *vcpu, const struct kvm_fpu *f);
@@ -164,7 +165,6 @@ struct lucid_emul_ctxt;
 
 int lucid_fetch_insn(struct lucid_vcpu *vcpu, struct lucid_insn *insn, bool atomic);
 int lucid_fetch_length(struct lucid_vcpu *vcpu, int id, bool atomic);
-u64 lucid_linear_rip(struct lucid_vcpu *vcpu);
 int lucid_emul_start(struct lucid_vcpu *vcpu, bool atomic);
 
 void lucid_emul_outside(struct lucid_vcpu *vcpu);

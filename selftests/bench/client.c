@@ -51,6 +51,7 @@ struct row {
 	void (*close)(void);
 	const uint8_t *code, *code_end;
 	uint64_t address;		/* RDI, for rows with an irqchip */
+	unsigned long step;		/* bytes from one touch to the next, for nested faults */
 	bool x2apic;
 	long cap;			/* needed besides KVM_CAP_IRQCHIP, or 0 */
 	uint32_t exit_reason;		/* that each operation, or the batch, ends with */
@@ -181,10 +182,9 @@ static bool open_fault4k(const struct row *row)
 
 static void prepare_fault4k(const struct row *row, unsigned int n)
 {
-	(void)row;
 	vm_slot(&vm, 1, FAULT4K_GPA, 0, NULL);
 	vm_slot(&vm, 1, FAULT4K_GPA, FAULT4K_SIZE, fault4k);
-	vm_start(&vm, n, FAULT4K_GPA, 4096);
+	vm_start(&vm, n, FAULT4K_GPA, row->step);
 }
 
 static bool open_fault2m(const struct row *row)
@@ -324,7 +324,12 @@ static const struct row rows[] = {
 	  .x2apic = true },
 	{ "hlt", OUTSIDE, CODE(hlt), .exit_reason = KVM_EXIT_HLT },
 	{ "fault-4k", .open = open_fault4k, .prepare = prepare_fault4k, .run = run_inside,
-	  .close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 128, 640 }, CODE(touch) },
+	  .close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 128, 640 }, CODE(touch),
+	  .step = 4096 },
+	/* apart: what is mapped besides the page asked for is of no use */
+	{ "fault-4k-apart", .open = open_fault4k, .prepare = prepare_fault4k,
+	  .run = run_inside, .close = close_vm, .exit_reason = KVM_EXIT_HLT,
+	  .n = { 128, 640 }, CODE(touch), .step = 64 << 10 },
 	{ "fault-2m", .open = open_fault2m, .prepare = prepare_fault2m, .run = run_inside,
 	  .close = close_vm, .exit_reason = KVM_EXIT_HLT, .n = { 4, 16 }, CODE(touch) },
 	{ "vm-lifetime", .open = open_nothing, .prepare = prepare_none, .run = run_lifetime,
