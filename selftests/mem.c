@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include "guest.h"
+#include <linux/lucid.h>
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
@@ -61,6 +62,144 @@ TEST(untouched_memory_is_zero)
 	set_write(c, 0x5678);		/* and the other way */
 	ASSERT_SYNC(c, 0x5678);
 	ASSERT_EQ(0x5678, *hva(c));
+}
+
+/* ---- Fault-around ----------------------------------------------------------- */
+
+#define AROUND_GPA	0x8003000ul	/* not at the start of a window of neighbours */
+#define AROUND_PAGES	40
+#define ABSENT		10		/* and 11: not there in the host */
+#define PROTECTED	20		/* there, and read-only */
+#define PAGE_GPA(n)	(AROUND_GPA + (n) * PAGE)
+
+static volatile uint64_t at_page, value;
+static volatile bool write_it;
+
+static void touch(void)
+{
+	for (;;) {
+		volatile uint64_t *p = (void *)PAGE_GPA(at_page);
+
+		if (write_it)
+			*p = value;
+		GUEST_SYNC(*p);
+	}
+}
+
+static uint64_t nested_faults(struct vcpu *c)
+{
+	struct lucid_stats stats = {};
+
+	eioctl(c->fd, LUCID_GET_STATS, &stats);		/* -E2BIG: no room for exits[] */
+	return stats.nested_faults;
+}
+
+FIXTURE(around) { struct vcpu *c; uint8_t *m; };
+
+FIXTURE_SETUP(around)
+{
+	int i;
+
+	self->m = mmap(NULL, AROUND_PAGES * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise(self->m, AROUND_PAGES * PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < AROUND_PAGES; i++)
+		if (i / 2 != ABSENT / 2)
+			*(volatile uint64_t *)(self->m + i * PAGE) = i;
+	ASSERT_EQ(0, mprotect(self->m + PROTECTED * PAGE, PAGE, PROT_READ));
+	self->c = guest64(touch);
+	ASSERT_EQ(0, vm_slot(self->c->vm, 1, 0, AROUND_GPA, AROUND_PAGES * PAGE, self->m));
+}
+FIXTURE_TEARDOWN(around) { }
+
+/* What is there comes with its neighbour, what is not is not made. */
+TEST_F(around, few_faults_and_nothing_allocated)
+{
+	struct vcpu *c = self->c;
+	uint8_t there[AROUND_PAGES];
+	uint64_t n;
+
+	ASSERT_SYNC(c, 0);
+	n = nested_faults(c);
+	for (at_page = 0; at_page < AROUND_PAGES; at_page++) {
+		if (at_page / 2 == ABSENT / 2)
+			continue;
+		GUEST(c->vm, at_page) = at_page;
+		ASSERT_SYNC(c, at_page);
+	}
+	ASSERT_EQ(0, mincore(self->m, AROUND_PAGES * PAGE, there));
+	EXPECT_EQ(0, there[ABSENT] & 1);
+	EXPECT_EQ(0, there[ABSENT + 1] & 1);
+	if (!dev_is_kvm())	/* the window begins 3 pages before: 13, 16, 11 */
+		EXPECT_EQ(2, nested_faults(c) - n);
+}
+
+/* A neighbour may do what its own page may. */
+TEST_F(around, each_page_keeps_its_rights)
+{
+	struct vcpu *c = self->c;
+
+	GUEST(c->vm, at_page) = PROTECTED - 1;
+	GUEST(c->vm, value) = 0x1111;
+	GUEST(c->vm, write_it) = true;
+	ASSERT_SYNC(c, 0x1111);
+	GUEST(c->vm, at_page) = PROTECTED;
+	ASSERT_EQ(-EFAULT, vcpu_run(c));
+	EXPECT_EQ(PROTECTED, *(uint64_t *)(self->m + PROTECTED * PAGE));
+	ASSERT_EQ(0, mprotect(self->m + PROTECTED * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	ASSERT_SYNC(c, 0x1111);
+}
+
+TEST_F(around, read_only_slot_stays_so)
+{
+	struct vcpu *c = self->c;
+
+	ASSERT_EQ(0, vm_slot(c->vm, 1, KVM_MEM_READONLY, AROUND_GPA, AROUND_PAGES * PAGE,
+			     self->m));
+	GUEST(c->vm, at_page) = 4;
+	ASSERT_SYNC(c, 4);
+	GUEST(c->vm, at_page) = 5;
+	GUEST(c->vm, write_it) = true;
+	ASSERT_EXIT(c, KVM_EXIT_MMIO);
+	EXPECT_EQ(PAGE_GPA(5), c->run->mmio.phys_addr);
+	EXPECT_EQ(5, *(uint64_t *)(self->m + 5 * PAGE));
+}
+
+/* A page that the guest never touched goes like any other. */
+TEST_F(around, neighbours_go_with_their_pages)
+{
+	struct vcpu *c = self->c;
+
+	ASSERT_SYNC(c, 0);
+	ASSERT_EQ(0, madvise(self->m + PAGE, 4 * PAGE, MADV_DONTNEED));
+	*(volatile uint64_t *)(self->m + 2 * PAGE) = 0x2222;
+	GUEST(c->vm, at_page) = 1;
+	ASSERT_SYNC(c, 0);
+	GUEST(c->vm, at_page) = 2;
+	ASSERT_SYNC(c, 0x2222);
+}
+
+TEST_F(around, nothing_outside_of_the_slot)
+{
+	static const int outside[] = { -1, AROUND_PAGES - 20 };
+	struct vcpu *c = self->c;
+	unsigned int i;
+
+	/* The memory goes on where the slot ends. */
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, 0, 0, NULL));
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, AROUND_GPA, (AROUND_PAGES - 20) * PAGE, self->m));
+	for (i = 0; i < AROUND_PAGES - 20; i++) {
+		if (i / 2 == ABSENT / 2)
+			continue;
+		GUEST(c->vm, at_page) = i;
+		ASSERT_SYNC(c, i);
+	}
+	for (i = 0; i < 2; i++) {
+		GUEST(c->vm, at_page) = outside[i];
+		ASSERT_EXIT(c, KVM_EXIT_MMIO);
+		EXPECT_EQ(PAGE_GPA(outside[i]), c->run->mmio.phys_addr);
+		ASSERT_KIND(c, G_SYNC);
+	}
 }
 
 /* ---- The host takes pages away ------------------------------------------- */

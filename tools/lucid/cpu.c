@@ -73,13 +73,15 @@ static bool prepare_entry(struct cpu *cpu)
 	return !m->over;
 }
 
-static void serve_io(struct cpu *cpu)
+/* Is there output that must go out now? */
+static bool serve_io(struct cpu *cpu)
 {
 	struct machine *m = cpu->machine;
 	struct kvm_run *run = cpu->vcpu.run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	const bool out = run->io.direction == KVM_EXIT_IO_OUT;
 	const uint16_t port = run->io.port;
+	bool due;
 
 	pthread_mutex_lock(&m->lock);
 	for (uint32_t i = 0; i < run->io.count && !m->over; i++) {
@@ -105,7 +107,9 @@ static void serve_io(struct cpu *cpu)
 			out ? "write" : "read", 2 * run->io.size, value);
 		pthread_mutex_lock(&m->lock);
 	}
+	due = output_due(&m->out);
 	pthread_mutex_unlock(&m->lock);
+	return due;
 }
 
 static void serve_mmio(struct cpu *cpu)
@@ -123,39 +127,6 @@ static void serve_mmio(struct cpu *cpu)
 		(unsigned long long)run->mmio.phys_addr,
 		run->mmio.is_write ? "write" : "read", 2 * (int)run->mmio.len,
 		(unsigned long long)value);
-}
-
-/* Put on stdout what the guest sent; a kick ends the wait for a full pipe. */
-static void flush_output(struct cpu *cpu)
-{
-	/* of several vCPUs, one writes at a time */
-	static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
-	struct machine *m = cpu->machine;
-	size_t done = 0;
-	ssize_t n;
-
-	if (!cpu->out_len)
-		return;
-	pthread_mutex_lock(&out_lock);
-	while (done < cpu->out_len) {
-		n = write(STDOUT_FILENO, cpu->out + done, cpu->out_len - done);
-		if (n >= 0) {
-			done += n;
-		} else if (errno == EAGAIN) {
-			struct pollfd fd = { STDOUT_FILENO, POLLOUT, 0 };
-
-			poll(&fd, 1, 100);
-		} else if (errno != EINTR) {
-			machine_end(m, NULL, STATUS_ERROR,
-				    "standard output: %s", strerror(errno));
-			break;
-		}
-		/* over because of this output's last byte: still write it all */
-		if (m->over && n < 0)
-			break;
-	}
-	pthread_mutex_unlock(&out_lock);
-	cpu->out_len = 0;
 }
 
 static const char *suberror_name(uint32_t suberror)
@@ -199,8 +170,8 @@ static void serve(struct cpu *cpu)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
-		serve_io(cpu);
-		flush_output(cpu);
+		if (serve_io(cpu))
+			output_flush(m);
 		break;
 	case KVM_EXIT_MMIO:
 		serve_mmio(cpu);
@@ -288,5 +259,6 @@ void *cpu_thread(void *arg)
 			stats_count(&cpu->stats, reason, now_ns() - back -
 				    (cpu->slept_ns - slept));
 	}
+	output_flush(m);
 	return NULL;
 }

@@ -35,10 +35,7 @@ static int64_t utc_ns(void)
 
 static void send_byte(void *arg, uint8_t byte)
 {
-	struct cpu *cpu = ((struct machine *)arg)->sender;
-
-	if (cpu->out_len < sizeof(cpu->out))
-		cpu->out[cpu->out_len++] = byte;
+	output_put(&((struct machine *)arg)->out, byte);
 }
 
 static void unread_byte(void *arg, uint8_t byte)
@@ -65,6 +62,7 @@ void machine_init(struct machine *m)
 	rtc_init(&m->rtc, low, m->vm.mem_size - low);
 	kbd_init(&m->kbd);
 	pm_init(&m->pm);
+	output_init(&m->out);
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC,
 				     TFD_CLOEXEC | TFD_NONBLOCK);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -287,7 +285,6 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		pit_write_61(&m->pit, value, now_ns());
 		return true;
 	case PORT_DEBUG_CON:
-		m->sender = cpu;
 		send_byte(m, value);
 		return true;
 	case PORT_DEBUG_EXIT:
@@ -310,7 +307,6 @@ bool machine_port_write(struct machine *m, struct cpu *cpu, uint16_t port,
 		power(m, cpu, pm_write(&m->pm, port, value));
 		return true;
 	case SERIAL_BASE ... SERIAL_BASE + 7:
-		m->sender = cpu;
 		serial_write(&m->serial, port - SERIAL_BASE, value);
 		break;
 	default:

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "kbd.h"
+#include "output.h"
 #include "pic.h"
 #include "pit.h"
 #include "pm.h"
@@ -24,7 +25,6 @@
 #include "stats.h"
 #include "vm.h"
 
-#define OUTPUT_MAX	4096	/* more than a string instruction can send */
 #define INPUT_MAX	1024	/* keys typed ahead */
 
 struct machine;
@@ -37,9 +37,6 @@ struct cpu {
 	bool if_flag;		/* ... with interrupts on */
 	struct exit_stats stats;
 	uint64_t slept_ns;	/* in HLT, in all */
-	/* what its guest sent and is not on stdout yet */
-	uint8_t out[OUTPUT_MAX];
-	size_t out_len;
 };
 
 struct machine {
@@ -56,7 +53,7 @@ struct machine {
 	struct rtc rtc;
 	struct kbd kbd;
 	struct pm pm;
-	struct cpu *sender;	/* whose output serial_write() makes */
+	struct output out;
 	/* what came in and found no room in the UART yet */
 	uint8_t input[INPUT_MAX];
 	size_t input_head, input_count;

@@ -455,11 +455,12 @@ static void main_loop(struct machine *m, const struct options *o,
 {
 	const uint64_t end = o->timeout ?
 			     now_ns() + o->timeout * 1000000000 : 0;
-	enum { SIGNAL, EVENT, TIMER, INPUT };
+	enum { SIGNAL, EVENT, TIMER, OUTPUT, INPUT };
 	struct pollfd fds[] = {
 		[SIGNAL] = { signal_fd, POLLIN, 0 },
 		[EVENT] = { m->event_fd, POLLIN, 0 },
 		[TIMER] = { m->timer_fd, POLLIN, 0 },
+		[OUTPUT] = { m->out.timer_fd, POLLIN, 0 },
 		[INPUT] = { -1, POLLIN, 0 },
 	};
 	uint64_t count;
@@ -490,6 +491,9 @@ static void main_loop(struct machine *m, const struct options *o,
 			machine_timer_tick(m);
 			pthread_mutex_unlock(&m->lock);
 		}
+		if (fds[OUTPUT].revents &&
+		    read(m->out.timer_fd, &count, sizeof(count)) == sizeof(count))
+			output_late(m);
 		if (fds[INPUT].fd >= 0 && fds[INPUT].revents)
 			read_input(m, terminal);
 	}
