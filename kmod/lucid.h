@@ -193,7 +193,7 @@ void lucid_hw_cpu_disable(void);
 
 int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu);
 void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu);
-void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu);
+void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init);	/* INIT keeps MSRs */
 
 /* A stay in the guest: interrupts off, on one CPU, FPU loaded. */
 void lucid_hw_load(struct lucid_vcpu *vcpu);
