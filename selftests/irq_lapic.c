@@ -1015,4 +1015,45 @@ TEST_F(ap, init_keeps_msrs_and_fpu)
 	free(cpuid);
 }
 
+/*
+ * SIPI at once after INIT, again and again, whatever the AP is doing just then:
+ * the last pair starts it. It says so by copying the round's number.
+ */
+#define ROUND	((volatile uint32_t *)0x6000)
+#define ACK	((volatile uint32_t *)0x6004)
+
+asm(".text\n.code16\n"
+    "ap16_ack: xor %ax, %ax\n mov %ax, %ds\n mov (0x6000), %eax\n mov %eax, (0x6004)\n"
+    "test $1, %al\n jz 2f\n"
+    "1: pause\n jmp 1b\n 2: hlt\n jmp 2b\n"
+    "ap16_ack_end: .code64\n");
+extern const char ap16_ack[], ap16_ack_end[];
+
+static void hasty(uint64_t rounds)
+{
+	uint32_t i, n;
+
+	apic_enable();
+	for (i = 1; i <= rounds; i++) {
+		*ROUND = i;
+		for (n = i % 4; n < 4; n++) {
+			apic_icr(1, ICR_INIT | ICR_ASSERT);
+			apic_icr(1, ICR_SIPI | 8);
+		}
+		wait_until(ACK, i);
+	}
+}
+
+TEST_F(ap, sipi_close_behind_init)
+{
+	struct vcpu_thread t[2];
+
+	guest_blob(self->vm, ap16_ack, ap16_ack_end);
+	vcpu_start64(self->bsp, hasty, cpu_count() > 1 ? 3000 : 100, 0);
+	vcpu_spawn(&t[1], self->ap);
+	vcpu_spawn(&t[0], self->bsp);
+	ASSERT_JOINED(&t[0], G_DONE);
+	vcpu_stop(&t[1]);
+}
+
 IRQ_HARNESS_MAIN
