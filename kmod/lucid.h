@@ -276,6 +276,15 @@ static inline void lucid_request(struct lucid_vcpu *vcpu, int request)
 	set_bit(request, &vcpu->requests);
 }
 
+/* A HLT is done: this thread sleeps, or userspace if the APIC is there. */
+static inline int lucid_halt(struct lucid_vcpu *vcpu)
+{
+	if (vcpu->vm->irq.in_kernel)
+		return LUCID_HALTED;
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return LUCID_TO_USER;
+}
+
 /* What was done for the guest invalidates what the CPU cached for it. */
 static inline void lucid_flush_guest(struct lucid_vcpu *vcpu)
 {

@@ -8,30 +8,9 @@
  * and real mode. The switch is a module parameter that the test turns on for
  * its time; where it cannot, or there is no Lucid, the emulated half is skipped.
  */
-#include <fcntl.h>
 #include <linux/lucid.h>
 
 #include "irq.h"
-
-#define SWITCH	"/sys/module/lucid/parameters/test_emulate"
-
-static bool set_switch(const char *value)
-{
-	int fd = open(SWITCH, O_WRONLY);
-	bool good = fd >= 0 && write(fd, value, 1) == 1;
-
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
-/* NULL, or why no vCPU can be emulated here. */
-static const char *no_emulation(void)
-{
-	if (dev_is_kvm())
-		return "KVM cannot be made to emulate everything";
-	return set_switch("1") ? NULL : "cannot set " SWITCH;
-}
 
 #define READ_ONLY	(GUEST_MMIO + 0x200000)		/* a page that only reads as memory */
 
@@ -362,7 +341,7 @@ TEST(test)								\
 	if (why && dev_is_kvm())					\
 		SKIP(return, "%s", why);				\
 	ASSERT_TRUE(run_to_hlt(prepare(mode, name, name##_end, false), &cpu)); \
-	why = no_emulation();						\
+	why = emulation_on();						\
 	if (why)							\
 		SKIP(return, "%s", why);				\
 	EXPECT_TRUE(run_to_hlt(prepare(mode, name, name##_end, true), &emulator)); \
@@ -370,7 +349,7 @@ TEST(test)								\
 	/* exceptions alone are the CPU's to deliver */			\
 	EXPECT_EQ(raises, emulator.entries != 0);			\
 	EXPECT_NE(0, cpu.entries);					\
-	set_switch("0");						\
+	emulation_off();						\
 }
 
 BOTH(interrupts_and_far_jumps_of_real_mode, REAL16, real_far, false)
@@ -436,17 +415,20 @@ static uint32_t contend(struct vcpu *c)
 {
 	volatile typeof(shared) *s = &GUEST(c->vm, shared);
 	struct vcpu_thread t;
-	uint32_t n = 0, i;
+	uint32_t n, i;
+	uint64_t round;
 
 	vcpu_spawn(&t, c);
-	while (t.running && n < 1000000000) {
+	for (n = 0; t.running; n++) {
 		count_pair(s->pair);
 		asm volatile("lock incl %0" : "+m"(s->split[0]));
 		asm volatile("lock incl %0" : "+m"(s->split[3]));
 		asm volatile("lock incq %0" : "+m"(s->word));
-		/* leave the guest alone for shorter and longer times */
-		for (i = n++ % 64 * 64; i; i--)
+		/* leave the guest alone for shorter and longer times, and now and then */
+		for (i = n % 64 * 64; i; i--)
 			asm volatile("");
+		for (round = s->round; n % 64 == 63 && t.running && s->round == round; )
+			;
 	}
 	if (vcpu_join(&t) == G_DONE)
 		return n;
@@ -456,7 +438,7 @@ static uint32_t contend(struct vcpu *c)
 
 TEST(locked_updates_of_other_threads_are_not_lost)
 {
-	const char *why = no_emulation();
+	const char *why = emulation_on();
 	volatile typeof(shared) *s;
 	uint32_t on = 1, emulated, n;
 	struct vcpu *c;
@@ -476,7 +458,7 @@ TEST(locked_updates_of_other_threads_are_not_lost)
 		EXPECT_EQ(n, s->split[3]);
 		EXPECT_EQ(n + ROUNDS, s->word);
 	}
-	set_switch("0");
+	emulation_off();
 	if (why)
 		SKIP(return, "%s", why);
 }
@@ -512,7 +494,7 @@ static void program(void)
 TEST(a_program)
 {
 	struct vcpu *c = guest64(program);
-	const char *why = no_emulation();
+	const char *why = emulation_on();
 	uint32_t on = 1;
 	uint64_t sum;
 
@@ -525,14 +507,14 @@ TEST(a_program)
 	xioctl(c->fd, LUCID_SET_EMULATE, &on);
 	ASSERT_SYNC(c, sum);
 	ASSERT_DONE(c);
-	set_switch("0");
+	emulation_off();
 }
 
 CODE(unknown, 64, "nop\n fldl 0x40000\n");
 
 TEST(the_unknown_leaves_with_its_bytes)
 {
-	const char *why = no_emulation();
+	const char *why = emulation_on();
 	struct vcpu *c;
 
 	if (why)
@@ -543,26 +525,28 @@ TEST(the_unknown_leaves_with_its_bytes)
 	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, c->run->emulation_failure.suberror);
 	EXPECT_EQ(0xdd, c->run->emulation_failure.insn_bytes[0]);
 	EXPECT_EQ((uintptr_t)unknown + 1, vcpu_regs(c).rip);
-	set_switch("0");
+	emulation_off();
 }
 
 TEST(without_the_parameter_it_is_not_permitted)
 {
 	struct vcpu *c = guest64(program);
 	uint32_t on = 1, bad = 2;
+	const char *why;
 
 	if (dev_is_kvm()) {
 		EXPECT_EQ(-EINVAL, eioctl(c->fd, LUCID_SET_EMULATE, &on));
 		return;
 	}
-	set_switch("0");
+	emulation_off();
 	EXPECT_EQ(-EPERM, eioctl(c->fd, LUCID_SET_EMULATE, &on));
-	if (!set_switch("1"))
-		SKIP(return, "cannot set " SWITCH);
+	why = emulation_on();
+	if (why)
+		SKIP(return, "%s", why);
 	EXPECT_EQ(-EINVAL, eioctl(c->fd, LUCID_SET_EMULATE, &bad));
 	EXPECT_EQ(-EFAULT, eioctl(c->fd, LUCID_SET_EMULATE, NULL));
 	EXPECT_EQ(0, eioctl(c->fd, LUCID_SET_EMULATE, &on));
-	set_switch("0");
+	emulation_off();
 }
 
 TEST_HARNESS_MAIN
