@@ -419,6 +419,42 @@ TEST(signal_is_eintr_and_still_halted)
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp_state(c));
 }
 
+/*
+ * Whoever is kicked all the time without being woken hears a signal all the
+ * same, soon.
+ */
+static void *kicker(void *arg)
+{
+	struct vcpu_thread *t = arg;
+
+	while (t->running)
+		by_msi(t->c);
+	return NULL;
+}
+
+TEST(signal_in_a_storm_of_kicks)
+{
+	struct vcpu *c = irq_guest(deaf);
+	pthread_t kickers[2];
+	struct vcpu_thread t;
+	uint64_t began;
+	int i;
+
+	vcpu_spawn(&t, c);
+	ASSERT_TRUE(fell_asleep(c));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&kickers[i], NULL, kicker, &t));
+	usleep(100000);
+	ASSERT_TRUE(t.running);
+	began = host_ns();
+	vcpu_stop(&t);
+	EXPECT_LT(host_ns() - began, 2000000000);
+	for (i = 0; i < 2; i++)
+		pthread_join(kickers[i], NULL);
+	EXPECT_EQ(KVM_MP_STATE_HALTED, vcpu_mp_state(c));
+	EXPECT_EQ(0, GUEST(c->vm, awake));
+}
+
 /* Woken by decree: HLT is over, and no interrupt came. */
 static void woken(void)
 {

@@ -358,6 +358,54 @@ static void lint0(void)
 }
 PIC_TEST(comes_by_lint0, lint0)
 
+/*
+ * Raised from another thread in just the moment in which LINT0 is unmasked: it
+ * is heard, though nothing else makes the vCPU look.
+ */
+static volatile uint32_t round;
+
+static void unmasking(uint64_t rounds)
+{
+	uint32_t i;
+
+	pic_start(1);
+	apic_enable();
+	for (i = 1; i <= rounds; i++) {
+		apic_write(APIC_LVT0, LVT_MASKED | LVT_EXTINT);
+		round = i;
+		apic_write(APIC_LVT0, LVT_EXTINT);
+		sti();
+		while (n_came != i)
+			cpu_relax();
+		cli();
+	}
+}
+
+TEST(raised_while_lint0_is_unmasked)
+{
+	struct vcpu *c = irq_guest(unmasking);
+	volatile uint32_t *r = &GUEST(c->vm, round);
+	uint32_t i, n, rounds = cpu_count() > 1 ? 5000 : 50;
+	struct vcpu_thread t;
+
+	if (dev_is_kvm())
+		SKIP(return, "KVM looks at its next event, not at once");
+	vcpu_start64(c, unmasking, rounds, 0);
+	vcpu_spawn(&t, c);
+	for (i = 1; i <= rounds; i++) {
+		uint64_t began = host_ns();
+
+		while (*r != i && host_ns() - began < guest_timeout * 1000000000ul)
+			;
+		ASSERT_EQ(i, *r) vcpu_stop(&t);
+		ASSERT_EQ(0, irq_line(c->vm, 3, 0));
+		for (n = i % 1024 * 8; n; n--)	/* sooner and later */
+			asm volatile("");
+		ASSERT_EQ(0, irq_line(c->vm, 3, 1));
+	}
+	ASSERT_JOINED(&t, G_DONE);
+}
+
 /* Vectors are where ICW2 says, and may be moved. */
 static void moved(void)
 {
