@@ -1029,15 +1029,18 @@ asm(".text\n.code16\n"
     "ap16_ack_end: .code64\n");
 extern const char ap16_ack[], ap16_ack_end[];
 
-static void hasty(uint64_t rounds)
+static void hasty(void)
 {
-	uint32_t i, n;
+	uint32_t i, n, pause;
 
 	apic_enable();
-	for (i = 1; i <= rounds; i++) {
+	for (i = 1; !finish; i++) {
 		*ROUND = i;
 		for (n = i % 4; n < 4; n++) {
 			apic_icr(1, ICR_INIT | ICR_ASSERT);
+			/* at once, or when the AP is at it */
+			for (pause = i % 2 * (i % 512) * 32; pause; pause--)
+				asm volatile("");
 			apic_icr(1, ICR_SIPI | 8);
 		}
 		wait_until(ACK, i);
@@ -1049,9 +1052,11 @@ TEST_F(ap, sipi_close_behind_init)
 	struct vcpu_thread t[2];
 
 	guest_blob(self->vm, ap16_ack, ap16_ack_end);
-	vcpu_start64(self->bsp, hasty, cpu_count() > 1 ? 3000 : 100, 0);
+	vcpu_start64(self->bsp, hasty, 0, 0);
 	vcpu_spawn(&t[1], self->ap);
 	vcpu_spawn(&t[0], self->bsp);
+	usleep(1500000);
+	GUEST(self->vm, finish) = true;
 	ASSERT_JOINED(&t[0], G_DONE);
 	vcpu_stop(&t[1]);
 }
