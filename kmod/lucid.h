@@ -193,7 +193,7 @@ void lucid_hw_cpu_disable(void);
 
 int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu);
 void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu);
-void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu);
+void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init);	/* INIT keeps MSRs */
 
 /* A stay in the guest: interrupts off, on one CPU, FPU loaded. */
 void lucid_hw_load(struct lucid_vcpu *vcpu);
@@ -275,6 +275,15 @@ DECLARE_PER_CPU(struct lucid_tlb_cpu, lucid_tlb_cpus);
 static inline void lucid_request(struct lucid_vcpu *vcpu, int request)
 {
 	set_bit(request, &vcpu->requests);
+}
+
+/* A HLT is done: this thread sleeps, or userspace if the APIC is there. */
+static inline int lucid_halt(struct lucid_vcpu *vcpu)
+{
+	if (vcpu->vm->irq.in_kernel)
+		return LUCID_HALTED;
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return LUCID_TO_USER;
 }
 
 /* What was done for the guest invalidates what the CPU cached for it. */

@@ -329,14 +329,13 @@ static int run_loop(struct lucid_vcpu *vcpu)
 		if (unlikely(vcpu->emulate) && !vcpu->events_armed &&
 		    !(READ_ONCE(vcpu->irq.check) && vcpu->vm->irq.in_kernel)) {
 			r = lucid_emulate_step(vcpu);
-			continue;
+		} else {
+			lucid_fpu_enter(vcpu);
+			local_irq_disable();
+			r = stay(vcpu);
+			local_irq_enable();
+			lucid_fpu_leave(vcpu);
 		}
-
-		lucid_fpu_enter(vcpu);
-		local_irq_disable();
-		r = stay(vcpu);
-		local_irq_enable();
-		lucid_fpu_leave(vcpu);
 
 		if (r == LUCID_SLOW)
 			r = lucid_hw_exit_slow(vcpu);

@@ -8,30 +8,11 @@
  * and real mode. The switch is a module parameter that the test turns on for
  * its time; where it cannot, or there is no Lucid, the emulated half is skipped.
  */
-#include <fcntl.h>
 #include <linux/lucid.h>
 
-#include "guest.h"
+#include "irq.h"
 
-#define SWITCH	"/sys/module/lucid/parameters/test_emulate"
-
-static bool set_switch(const char *value)
-{
-	int fd = open(SWITCH, O_WRONLY);
-	bool good = fd >= 0 && write(fd, value, 1) == 1;
-
-	if (fd >= 0)
-		close(fd);
-	return good;
-}
-
-/* NULL, or why no vCPU can be emulated here. */
-static const char *no_emulation(void)
-{
-	if (dev_is_kvm())
-		return "KVM cannot be made to emulate everything";
-	return set_switch("1") ? NULL : "cannot set " SWITCH;
-}
+#define READ_ONLY	(GUEST_MMIO + 0x200000)		/* a page that only reads as memory */
 
 /* What there is to compare. */
 struct outcome {
@@ -70,9 +51,9 @@ static void serve_mmio(struct vcpu *c, struct outcome *o)
 	struct kvm_run *run = c->run;
 	uint64_t offset = run->mmio.phys_addr - GUEST_MMIO;
 
-	if (offset >= sizeof(o->device))
-		return;
-	if (run->mmio.is_write)
+	if (offset > sizeof(o->device) - run->mmio.len)
+		memset(run->mmio.data, 0, run->mmio.is_write ? 0 : run->mmio.len);
+	else if (run->mmio.is_write)
 		memcpy(o->device + offset, run->mmio.data, run->mmio.len);
 	else
 		memcpy(run->mmio.data, o->device + offset, run->mmio.len);
@@ -153,7 +134,11 @@ static struct vcpu *prepare(enum guest_mode mode, const char *code, const char *
 	struct vcpu *c = guest_asm(mode, code, end);
 	struct kvm_regs r = vcpu_regs(c);
 	uint32_t on = 1;
+	void *rom = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	memset(rom, 0x5a, 4096);
+	if (vm_slot(c->vm, 1, KVM_MEM_READONLY, READ_ONLY, 4096, rom))
+		abort();
 	r.rax = 0x0123456789abcdef;
 	r.rbx = 0xfedcba9876543210;
 	r.rcx = 0x1111111122222222;
@@ -307,6 +292,45 @@ CODE(long_mmio_more, 64,
 	"popcnt 0xa8(%rbx), %eax\n crc32l 0xac(%rbx), %ecx\n"
 	"cmp %eax, %eax\n");
 
+/*
+ * LOCKed: 16 bytes, and split over two words; with flags. (Of CMPXCHG16B only
+ * its own: QEMU's loses the others.)
+ */
+#define KEEP_FLAGS	"pushf\n"
+#define KEEP_ZF		"setz 0x10(%rbp)\n push 0x10(%rbp)\n"
+CODE(long_locked, 64,
+	"mov $0x40000, %ebp\n mov $0x1111, %eax\n mov $0x2222, %edx\n mov $3, %ebx\n mov $4, %ecx\n"
+	"mov %rax, (%rbp)\n mov %rdx, 8(%rbp)\n"
+	"lock cmpxchg16b (%rbp)\n" KEEP_ZF			/* equal */
+	"lock cmpxchg16b (%rbp)\n" KEEP_ZF			/* not */
+	"inc %rdx\n lock cmpxchg16b (%rbp)\n" KEEP_ZF	/* one half is */
+	"dec %rax\n lock cmpxchg16b (%rbp)\n" KEEP_ZF
+	"mov $-1, %rbx\n lock cmpxchg16b (%rbp)\n" KEEP_ZF
+	"mov (%rbp), %r8\n mov 8(%rbp), %r9\n"
+	"lock addl $0x12345678, 6(%rbp)\n" KEEP_FLAGS "mov $0x1122334455667788, %r10\n"
+	"lock xaddq %r10, 4(%rbp)\n" KEEP_FLAGS "xchg %r10w, 7(%rbp)\n"
+	"mov 5(%rbp), %eax\n lock cmpxchgl %r10d, 5(%rbp)\n" KEEP_FLAGS
+	"lock cmpxchgq %r10, 8-5(%rbp)\n" KEEP_FLAGS
+	"mov 4(%rbp), %eax\n mov 8(%rbp), %edx\n lock cmpxchg8b 4(%rbp)\n" KEEP_FLAGS
+	"lock btsq $41, 1(%rbp)\n" KEEP_FLAGS "lock negq 8(%rbp)\n" KEEP_FLAGS
+	"lock incq 0xff4(%rbp)\n" KEEP_FLAGS);
+
+/* #GP by a gate of the test's own, as above; nothing is written. */
+CODE(long_unaligned_cmpxchg16b, 64,
+	"mov $1f, %eax\n mov %ax, 0x11000 + 13 * 16\n shr $16, %eax\n"
+	"mov %ax, 0x11000 + 13 * 16 + 6\n"
+	"mov $0x40008, %ebp\n mov (%rbp), %rax\n mov 8(%rbp), %rdx\n lock cmpxchg16b (%rbp)\n"
+	"hlt\n 1: pop %rsi\n pop %rdi\n cmp %eax, %eax\n");
+
+/* The same where nothing is atomic: a device, and a slot that is read-only. */
+#define LOCKED_AT(at)							\
+	"mov " at "(%rbx), %rax\n mov 8+" at "(%rbx), %rdx\n mov $5, %ecx\n"	\
+	"lock cmpxchg16b " at "(%rbx)\n" KEEP_ZF "inc %rax\n"		\
+	"lock cmpxchg16b " at "(%rbx)\n" KEEP_ZF			\
+	"lock xaddq %rcx, 4+" at "(%rbx)\n" KEEP_FLAGS "push " at "(%rbx)\n push 8+" at "(%rbx)\n"
+CODE(long_locked_mmio, 64,
+	"mov $0x40000, %ebp\n mov $0x10000000, %ebx\n" LOCKED_AT("0x40") LOCKED_AT("0x200040"));
+
 #define BOTH(test, mode, name, raises)	BOTH_BUT(test, mode, name, raises, NULL)
 #define BOTH_BUT(test, mode, name, raises, kvm_lacks)			\
 TEST(test)								\
@@ -317,7 +341,7 @@ TEST(test)								\
 	if (why && dev_is_kvm())					\
 		SKIP(return, "%s", why);				\
 	ASSERT_TRUE(run_to_hlt(prepare(mode, name, name##_end, false), &cpu)); \
-	why = no_emulation();						\
+	why = emulation_on();						\
 	if (why)							\
 		SKIP(return, "%s", why);				\
 	EXPECT_TRUE(run_to_hlt(prepare(mode, name, name##_end, true), &emulator)); \
@@ -325,7 +349,7 @@ TEST(test)								\
 	/* exceptions alone are the CPU's to deliver */			\
 	EXPECT_EQ(raises, emulator.entries != 0);			\
 	EXPECT_NE(0, cpu.entries);					\
-	set_switch("0");						\
+	emulation_off();						\
 }
 
 BOTH(interrupts_and_far_jumps_of_real_mode, REAL16, real_far, false)
@@ -340,6 +364,104 @@ BOTH(system_instructions_of_64_bit_mode, LONG64_4K, long_system, false)
 BOTH(devices_under_all_kinds_of_instructions, LONG64_4K, long_mmio, false)
 BOTH_BUT(devices_under_moves_of_xmm_registers, LONG64_4K, long_mmio_more, false,
 	 "KVM's emulator does not know MOVQ and its like")
+BOTH(locks_of_16_bytes_and_split_ones, LONG64_4K, long_locked, false)
+BOTH(cmpxchg16b_wants_alignment, LONG64_4K, long_unaligned_cmpxchg16b, true)
+BOTH_BUT(locks_on_devices, LONG64_4K, long_locked_mmio, false,
+	 "KVM's emulator does not know CMPXCHG16B")
+
+/* ---- locks against other threads ---- */
+
+#define ROUNDS	2000
+
+/*
+ * All are counters that guest and host count up at once. Of @split the guest
+ * has the eight bytes in the middle, the host those on both sides.
+ */
+static volatile struct {
+	uint64_t pair[2];
+	uint32_t split[4];
+	uint64_t word;
+	uint64_t round;
+} shared __attribute__((aligned(64)));
+
+static void count_pair(volatile uint64_t *p)
+{
+	uint64_t low, high;
+	bool done;
+
+	do {
+		low = p[0];
+		high = p[1];
+		asm volatile("lock cmpxchg16b %1"
+			     : "=@ccz"(done), "+m"(*(volatile uint64_t (*)[2])p), "+a"(low), "+d"(high)
+			     : "b"(low + 1), "c"(high + 1) : "memory");
+	} while (!done);
+}
+
+static void contender(void)
+{
+	uint64_t one;
+
+	for (shared.round = 0; shared.round < ROUNDS; shared.round++) {
+		count_pair(shared.pair);
+		asm volatile("lock incq %0" : "+m"(shared.split[1]), "+m"(shared.split[2]));
+		one = 1;
+		asm volatile("lock xaddq %0, %1" : "+r"(one), "+m"(shared.word));
+	}
+}
+
+/* Returns how often the host has counted; 0: the guest did not come to its end. */
+static uint32_t contend(struct vcpu *c)
+{
+	volatile typeof(shared) *s = &GUEST(c->vm, shared);
+	struct vcpu_thread t;
+	uint32_t n, i;
+	uint64_t round;
+
+	vcpu_spawn(&t, c);
+	for (n = 0; t.running; n++) {
+		count_pair(s->pair);
+		asm volatile("lock incl %0" : "+m"(s->split[0]));
+		asm volatile("lock incl %0" : "+m"(s->split[3]));
+		asm volatile("lock incq %0" : "+m"(s->word));
+		/* leave the guest alone for shorter and longer times, and now and then */
+		for (i = n % 64 * 64; i; i--)
+			asm volatile("");
+		for (round = s->round; n % 64 == 63 && t.running && s->round == round; )
+			;
+	}
+	if (vcpu_join(&t) == G_DONE)
+		return n;
+	vcpu_dump(c);
+	return 0;
+}
+
+TEST(locked_updates_of_other_threads_are_not_lost)
+{
+	const char *why = emulation_on();
+	volatile typeof(shared) *s;
+	uint32_t on = 1, emulated, n;
+	struct vcpu *c;
+
+	for (emulated = 0; emulated < (why ? 1 : 2); emulated++) {
+		c = guest64(contender);
+		if (emulated)
+			xioctl(c->fd, LUCID_SET_EMULATE, &on);
+		s = &GUEST(c->vm, shared);
+		n = contend(c);
+		ASSERT_NE(0, n);
+		EXPECT_EQ(n + ROUNDS, s->pair[0]);
+		EXPECT_EQ(n + ROUNDS, s->pair[1]);
+		EXPECT_EQ(n, s->split[0]);
+		EXPECT_EQ(ROUNDS, s->split[1]);
+		EXPECT_EQ(0, s->split[2]);
+		EXPECT_EQ(n, s->split[3]);
+		EXPECT_EQ(n + ROUNDS, s->word);
+	}
+	emulation_off();
+	if (why)
+		SKIP(return, "%s", why);
+}
 
 /* ---- the switch itself ---- */
 
@@ -372,7 +494,7 @@ static void program(void)
 TEST(a_program)
 {
 	struct vcpu *c = guest64(program);
-	const char *why = no_emulation();
+	const char *why = emulation_on();
 	uint32_t on = 1;
 	uint64_t sum;
 
@@ -385,14 +507,14 @@ TEST(a_program)
 	xioctl(c->fd, LUCID_SET_EMULATE, &on);
 	ASSERT_SYNC(c, sum);
 	ASSERT_DONE(c);
-	set_switch("0");
+	emulation_off();
 }
 
 CODE(unknown, 64, "nop\n fldl 0x40000\n");
 
 TEST(the_unknown_leaves_with_its_bytes)
 {
-	const char *why = no_emulation();
+	const char *why = emulation_on();
 	struct vcpu *c;
 
 	if (why)
@@ -403,26 +525,28 @@ TEST(the_unknown_leaves_with_its_bytes)
 	EXPECT_EQ(KVM_INTERNAL_ERROR_EMULATION, c->run->emulation_failure.suberror);
 	EXPECT_EQ(0xdd, c->run->emulation_failure.insn_bytes[0]);
 	EXPECT_EQ((uintptr_t)unknown + 1, vcpu_regs(c).rip);
-	set_switch("0");
+	emulation_off();
 }
 
 TEST(without_the_parameter_it_is_not_permitted)
 {
 	struct vcpu *c = guest64(program);
 	uint32_t on = 1, bad = 2;
+	const char *why;
 
 	if (dev_is_kvm()) {
 		EXPECT_EQ(-EINVAL, eioctl(c->fd, LUCID_SET_EMULATE, &on));
 		return;
 	}
-	set_switch("0");
+	emulation_off();
 	EXPECT_EQ(-EPERM, eioctl(c->fd, LUCID_SET_EMULATE, &on));
-	if (!set_switch("1"))
-		SKIP(return, "cannot set " SWITCH);
+	why = emulation_on();
+	if (why)
+		SKIP(return, "%s", why);
 	EXPECT_EQ(-EINVAL, eioctl(c->fd, LUCID_SET_EMULATE, &bad));
 	EXPECT_EQ(-EFAULT, eioctl(c->fd, LUCID_SET_EMULATE, NULL));
 	EXPECT_EQ(0, eioctl(c->fd, LUCID_SET_EMULATE, &on));
-	set_switch("0");
+	emulation_off();
 }
 
 TEST_HARNESS_MAIN

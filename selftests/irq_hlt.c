@@ -3,6 +3,7 @@
  * With the controllers in the kernel HLT does not come to userspace: the vCPU
  * sleeps in KVM_RUN until something wakes it, and no wakeup is lost.
  */
+#include <linux/lucid.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include "irq.h"
@@ -10,7 +11,8 @@
 #define VEC	0x40
 #define PIN	20		/* of the IOAPIC, edge, VEC */
 
-static volatile uint32_t hits, nmis, asleep, awake;
+volatile uint32_t hits;
+static volatile uint32_t nmis, asleep, awake;
 
 static void on_irq(struct guest_regs *r)
 {
@@ -161,6 +163,105 @@ TEST(timer_wakes)
 	struct vcpu *c = irq_guest(by_timer);
 
 	ASSERT_DONE(c);
+}
+
+/* Timer, then HLT by @how */
+static void by_timer_and(void (*how)(uint64_t), uint64_t arg, uint32_t rounds)
+{
+	uint32_t i;
+
+	start();
+	for (i = 1; i <= rounds; i++) {
+		GUEST_SYNC(i);
+		apic_write(APIC_LVTT, VEC);
+		apic_write(APIC_TMICT, 5000000);
+		how(arg);
+		GUEST_ASSERT_EQ(hits, i);
+	}
+}
+
+/*
+ * A HLT that Lucid must look for outside of the stay: executed out of the TLB,
+ * while the page tables say already that it stands in a page of the same
+ * contents that the nested tables do not have. (CPUs that tell where the next
+ * instruction is do not need to look.)
+ */
+#define COPY	GUEST_MEM		/* its own slot */
+asm(".text\n .balign 4096\n"
+    "hlt_from_tlb: mov %rsi, (%rdi)\n sti\n hlt\n cli\n ret\n"
+    ".balign 4096\n");
+extern const char hlt_from_tlb[];
+void hlt_from_tlb_call(uint64_t *pte, uint64_t entry) asm("hlt_from_tlb");
+
+static void moved_hlt(uint64_t pte)
+{
+	*(volatile uint64_t *)pte = (uintptr_t)hlt_from_tlb | PTE_P | PTE_W | PTE_U;
+	invlpg((void *)hlt_from_tlb);
+	hlt_from_tlb_call((void *)pte, COPY | PTE_P | PTE_W | PTE_U);
+}
+
+static void moved(void)
+{
+	by_timer_and(moved_hlt, (uintptr_t)GUEST_PTE((uintptr_t)hlt_from_tlb), 10);
+}
+
+TEST(hlt_whose_code_is_looked_for_outside)
+{
+	struct vcpu *c = irq_guest(moved);
+	void *copy = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int i;
+
+	memcpy(copy, hlt_from_tlb, 4096);
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, COPY, 4096, copy));
+	for (i = 1; i <= 10; i++) {
+		ASSERT_SYNC(c, i);
+		/* the nested tables lose it */
+		ASSERT_EQ(0, mprotect(copy, 4096, PROT_NONE));
+		ASSERT_EQ(0, mprotect(copy, 4096, PROT_READ | PROT_WRITE));
+	}
+	ASSERT_DONE(c);
+}
+
+/*
+ * HLT done by the emulator sleeps like any other. The handler does not return:
+ * the emulator does not know IRET.
+ */
+asm(".text\n"
+    "wakes_emulated: mov 24(%rsp), %rsp\n incl hits(%rip)\n jmp after_hlt\n"
+    "hlt_emulated: sti\n hlt\n after_hlt: cli\n ret\n");
+extern const char wakes_emulated[];
+void hlt_emulated(uint64_t unused);
+
+static void hlt_and_eoi(uint64_t unused)
+{
+	hlt_emulated(0);
+	apic_eoi();
+}
+
+static void emulated(void)
+{
+	volatile uint16_t *gate = (void *)(GUEST_IDT64 + VEC * 16ul);
+
+	gate[0] = (uintptr_t)wakes_emulated;
+	gate[3] = (uintptr_t)wakes_emulated >> 16;
+	by_timer_and(hlt_and_eoi, 0, 10);
+}
+
+TEST(emulated_hlt_sleeps)
+{
+	const char *why = emulation_on();
+	struct vcpu *c = irq_guest(emulated);
+	uint32_t on = 1;
+	int i;
+
+	if (why)
+		SKIP(return, "%s", why);
+	for (i = 1; i <= 10; i++) {
+		ASSERT_SYNC(c, i);
+		xioctl(c->fd, LUCID_SET_EMULATE, &on);
+	}
+	ASSERT_DONE(c);
+	emulation_off();
 }
 
 /* Two vCPUs that wake each other: a lost wakeup stops them. */
@@ -316,6 +417,42 @@ TEST(signal_is_eintr_and_still_halted)
 	ASSERT_EQ(0, by_irq_line(c));
 	ASSERT_DONE(c);
 	EXPECT_EQ(KVM_MP_STATE_RUNNABLE, vcpu_mp_state(c));
+}
+
+/*
+ * Whoever is kicked all the time without being woken hears a signal all the
+ * same, soon.
+ */
+static void *kicker(void *arg)
+{
+	struct vcpu_thread *t = arg;
+
+	while (t->running)
+		by_msi(t->c);
+	return NULL;
+}
+
+TEST(signal_in_a_storm_of_kicks)
+{
+	struct vcpu *c = irq_guest(deaf);
+	pthread_t kickers[2];
+	struct vcpu_thread t;
+	uint64_t began;
+	int i;
+
+	vcpu_spawn(&t, c);
+	ASSERT_TRUE(fell_asleep(c));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&kickers[i], NULL, kicker, &t));
+	usleep(100000);
+	ASSERT_TRUE(t.running);
+	began = host_ns();
+	vcpu_stop(&t);
+	EXPECT_LT(host_ns() - began, 2000000000);
+	for (i = 0; i < 2; i++)
+		pthread_join(kickers[i], NULL);
+	EXPECT_EQ(KVM_MP_STATE_HALTED, vcpu_mp_state(c));
+	EXPECT_EQ(0, GUEST(c->vm, awake));
 }
 
 /* Woken by decree: HLT is over, and no interrupt came. */

@@ -924,4 +924,141 @@ TEST_F(ap, init_resets)
 	EXPECT_EQ(APIC_GPA | APIC_BASE_ENABLE, s.apic_base);
 }
 
+/* What INIT keeps: MSRs, FPU, XCR0, CR0.CD and NW. It can be seen in real mode, too. */
+static const struct { uint32_t msr; uint64_t value; } kept[] = {
+	{ MSR_STAR, 0x23001000000000 }, { MSR_LSTAR, 0xffffffff81000082 },
+	{ MSR_CSTAR, 0xffffffff81000083 }, { MSR_SFMASK, 0x47700 },
+	{ MSR_KERNEL_GS_BASE, 0xffff888000001000 }, { MSR_SYSENTER_CS, 0x10 },
+	{ MSR_SYSENTER_ESP, 0x2000 }, { MSR_SYSENTER_EIP, 0x81000176 },
+	{ MSR_PAT, 0x0007010600070106 }, { MSR_MTRR_DEF_TYPE, 0xc06 }, { MSR_TSC_AUX, 5 },
+};
+
+asm(".text\n.code16\n"
+    "ap16_kept: mov $0xc0000082, %ecx\n rdmsr\n out %eax, $0x11\n"
+    "mov $1, %eax\n cpuid\n mov %ecx, %eax\n out %eax, $0x11\n"
+    "ap16_kept_end: .code64\n");
+extern const char ap16_kept[], ap16_kept_end[];
+
+static void keeper(void)
+{
+	uint32_t r[4], i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		GUEST_ASSERT_EQ(try_wrmsr(kept[i].msr, kept[i].value), NONE);
+	wrmsr(MSR_FS_BASE, 0x1000);
+	wrmsr(MSR_GS_BASE, 0x2000);
+	cpuid(1, 0, r);
+	if (r[2] & BIT(26))
+		write_cr4(read_cr4() | CR4_OSXSAVE);
+	write_cr0((read_cr0() & ~CR0_NW) | CR0_CD);
+	asm volatile("movq %0, %%xmm7" : : "r"(0x1122334455667788ul));
+	ready = 1;
+	for (;;)
+		cpu_relax();
+}
+
+static void keeper_starter(void)
+{
+	apic_enable();
+	wait_until(&ready, 1);
+	apic_icr(1, ICR_INIT | ICR_ASSERT);
+	GUEST_SYNC(1);
+	apic_icr(1, ICR_SIPI | 8);
+}
+
+TEST_F(ap, init_keeps_msrs_and_fpu)
+{
+	struct kvm_cpuid2 *cpuid = dev_cpuid();
+	struct kvm_cpuid_entry2 *leaf1 = cpuid_find(cpuid, 1, 0);
+	struct vcpu_thread t;
+	struct kvm_sregs s;
+	struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs[0].value = 3 };
+	struct kvm_fpu f;
+	uint64_t v;
+	int i;
+
+	if (leaf1->ecx & BIT(26))	/* the guest's own XSETBV escapes KVM in QEMU */
+		xioctl(self->ap->fd, KVM_SET_XCRS, &x);
+	guest_blob(self->vm, ap16_kept, ap16_kept_end);
+	ASSERT_EQ(0, vcpu_set_mp_state(self->ap, KVM_MP_STATE_RUNNABLE));
+	vcpu_start64(self->ap, keeper, 0, 0);
+	vcpu_start64(self->bsp, keeper_starter, 0, 0);
+	vcpu_spawn(&t, self->ap);
+	ASSERT_SYNC(self->bsp, 1);
+	vcpu_stop(&t);
+	ASSERT_EQ(KVM_MP_STATE_INIT_RECEIVED, vcpu_mp_state(self->ap));
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		ASSERT_EQ(1, vcpu_get_msr(self->ap, kept[i].msr, &v));
+		EXPECT_EQ(kept[i].value, v) TH_LOG("MSR %#x", kept[i].msr);
+	}
+	xioctl(self->ap->fd, KVM_GET_FPU, &f);
+	memcpy(&v, f.xmm[7], 8);
+	EXPECT_EQ(0x1122334455667788, v);
+	if (leaf1->ecx & BIT(26)) {
+		xioctl(self->ap->fd, KVM_GET_XCRS, &x);
+		EXPECT_EQ(3, x.xcrs[0].value);
+	}
+	s = vcpu_sregs(self->ap);
+	EXPECT_EQ(CR0_CD | CR0_ET, s.cr0);
+	/* these are of the segments */
+	EXPECT_EQ(0, s.fs.base);
+	EXPECT_EQ(0, s.gs.base);
+	EXPECT_EQ(leaf1->eax, vcpu_regs(self->ap).rdx);
+
+	ASSERT_DONE(self->bsp);
+	while (vcpu_next(self->ap) == G_ERROR && self->ap->event.a == EAGAIN)
+		;
+	EXPECT_EQ(G_SYNC, (int)self->ap->event.kind);
+	EXPECT_EQ(0x81000082, self->ap->event.a);
+	ASSERT_KIND(self->ap, G_SYNC);
+	EXPECT_EQ(0, self->ap->event.a & BIT(27));	/* OSXSAVE went with CR4 */
+	free(cpuid);
+}
+
+/*
+ * SIPI at once after INIT, again and again, whatever the AP is doing just then:
+ * the last pair starts it. It says so by copying the round's number.
+ */
+#define ROUND	((volatile uint32_t *)0x6000)
+#define ACK	((volatile uint32_t *)0x6004)
+
+asm(".text\n.code16\n"
+    "ap16_ack: xor %ax, %ax\n mov %ax, %ds\n mov (0x6000), %eax\n mov %eax, (0x6004)\n"
+    "test $1, %al\n jz 2f\n"
+    "1: pause\n jmp 1b\n 2: hlt\n jmp 2b\n"
+    "ap16_ack_end: .code64\n");
+extern const char ap16_ack[], ap16_ack_end[];
+
+static void hasty(void)
+{
+	uint32_t i, n, pause;
+
+	apic_enable();
+	for (i = 1; !finish; i++) {
+		*ROUND = i;
+		for (n = i % 4; n < 4; n++) {
+			apic_icr(1, ICR_INIT | ICR_ASSERT);
+			/* at once, or when the AP is at it */
+			for (pause = i % 2 * (i % 512) * 32; pause; pause--)
+				asm volatile("");
+			apic_icr(1, ICR_SIPI | 8);
+		}
+		wait_until(ACK, i);
+	}
+}
+
+TEST_F(ap, sipi_close_behind_init)
+{
+	struct vcpu_thread t[2];
+
+	guest_blob(self->vm, ap16_ack, ap16_ack_end);
+	vcpu_start64(self->bsp, hasty, 0, 0);
+	vcpu_spawn(&t[1], self->ap);
+	vcpu_spawn(&t[0], self->bsp);
+	usleep(1500000);
+	GUEST(self->vm, finish) = true;
+	ASSERT_JOINED(&t[0], G_DONE);
+	vcpu_stop(&t[1]);
+}
+
 IRQ_HARNESS_MAIN

@@ -358,6 +358,55 @@ static void lint0(void)
 }
 PIC_TEST(comes_by_lint0, lint0)
 
+/*
+ * Raised from another thread in just the moment in which LINT0 is unmasked: it
+ * is heard, though nothing else makes the vCPU look.
+ */
+static volatile uint32_t round;
+static volatile bool finish;
+
+static void unmasking(void)
+{
+	uint32_t i;
+
+	pic_start(1);
+	apic_enable();
+	for (i = 1; !finish; i++) {
+		apic_write(APIC_LVT0, LVT_MASKED | LVT_EXTINT);
+		round = i;
+		apic_write(APIC_LVT0, LVT_EXTINT);
+		sti();
+		while (n_came != i)
+			cpu_relax();
+		cli();
+	}
+}
+
+TEST(raised_while_lint0_is_unmasked)
+{
+	struct vcpu *c = irq_guest(unmasking);
+	volatile uint32_t *r = &GUEST(c->vm, round);
+	uint64_t start = host_ns(), began = start;
+	struct vcpu_thread t;
+	uint32_t i, n;
+
+	if (dev_is_kvm())
+		SKIP(return, "KVM looks at its next event, not at once");
+	vcpu_spawn(&t, c);
+	for (i = 1; began - start < 1500000000; i++) {
+		began = host_ns();
+		while (*r != i && host_ns() - began < guest_timeout * 1000000000ul)
+			;
+		ASSERT_EQ(i, *r) vcpu_stop(&t);
+		GUEST(c->vm, finish) = began - start >= 1500000000;
+		ASSERT_EQ(0, irq_line(c->vm, 3, 0));
+		for (n = i % 1024 * 8; n; n--)	/* sooner and later */
+			asm volatile("");
+		ASSERT_EQ(0, irq_line(c->vm, 3, 1));
+	}
+	ASSERT_JOINED(&t, G_DONE);
+}
+
 /* Vectors are where ICW2 says, and may be moved. */
 static void moved(void)
 {

@@ -199,6 +199,8 @@ static void readonly(void)
 	GUEST_ASSERT_EQ(*p, 0x12345678);
 	*p = 0xabcdef01;
 	GUEST_ASSERT_EQ(*p, 0x12345678);
+	asm volatile("addl $1, %0" : "+m"(*p));
+	GUEST_ASSERT_EQ(*p, 0x12345678);
 }
 
 TEST(readonly_slot)
@@ -215,6 +217,9 @@ TEST(readonly_slot)
 	EXPECT_EQ(GUEST_MEM, c->run->mmio.phys_addr);
 	EXPECT_EQ(4, c->run->mmio.len);
 	EXPECT_EQ(0xabcdef01, *(uint32_t *)c->run->mmio.data);
+	ASSERT_EXIT(c, KVM_EXIT_MMIO);		/* the read was not asked for */
+	EXPECT_EQ(1, c->run->mmio.is_write);
+	EXPECT_EQ(0x12345679, *(uint32_t *)c->run->mmio.data);
 	ASSERT_DONE(c);
 	EXPECT_EQ(0x12345678, *p);
 }

@@ -504,16 +504,20 @@ static u32 x2apic_ldr(u32 id)
 
 void lucid_lapic_reset(struct lucid_lapic *l, bool init)
 {
-	u32 xid = reg(l, LUCID_APIC_ID), offset;
+	u32 offset, i;
 
-	memset(l->regs, 0, sizeof(l->regs));
+	/*
+	 * INIT keeps the ID (SDM vol. 3A, "Local APIC State After It Receives an
+	 * INIT"), at every moment: a SIPI close behind asks for it already.
+	 */
+	for (i = 0; i < 64; i++)
+		if (i != LUCID_APIC_ID >> 4)
+			l->regs[i] = 0;
 	if (!init) {
 		l->enabled = true;
 		l->x2apic = false;
-		xid = l->id << 24;
+		set_reg(l, LUCID_APIC_ID, l->id << 24);
 	}
-	/* INIT keeps the ID (SDM vol. 3A, "Local APIC State After It Receives an INIT"). */
-	set_reg(l, LUCID_APIC_ID, xid);
 	set_reg(l, LUCID_APIC_LVR, LUCID_APIC_VERSION);
 	set_reg(l, LUCID_APIC_DFR, 0xffffffff);
 	set_reg(l, LUCID_APIC_SPIV, 0xff);

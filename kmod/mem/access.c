@@ -109,37 +109,69 @@ int lucid_mem_write(struct lucid_vm *vm, u64 gpa, const void *buf, unsigned int 
 	return access_ram(vm, gpa, (void *)buf, len, true);
 }
 
+/*
+ * __try_cmpxchg_user() for 16 bytes, which it does not do.  @p is aligned.
+ * Return: 0, done; 1, it was something else; -EFAULT.
+ */
+static int try_cmpxchg16_user(void __user *p, const u64 *old, const u64 *new)
+{
+	u64 low = old[0], high = old[1];
+	int r = -EFAULT;
+
+	if (!user_access_begin(p, 16))
+		return r;
+	asm volatile("1: lock cmpxchg16b (%[p])\n"
+		     "	setnz %b[r]\n"
+		     "	movzbl %b[r], %[r]\n"
+		     "2:\n"
+		     _ASM_EXTABLE_UA(1b, 2b)
+		     : [r] "+r" (r), "+a" (low), "+d" (high)
+		     : [p] "r" (p), "b" (new[0]), "c" (new[1])
+		     : "memory", "cc");
+	user_access_end();
+	return r;
+}
+
 /**
  * lucid_mem_cmpxchg - change guest memory if it is still what it was
  * @vm: the VM
- * @gpa: of an entry of a guest's page table; aligned to @len
+ * @gpa: where; aligned to @len
  * @old: what was read there
  * @new: what is to be there
- * @len: 4 or 8
+ * @len: 4, 8 or 16
  *
  * Context: a thread of the VM's process; sleeps.
  * Return: 0, done; 1, it was something else; -EFAULT, no memory that may be
- * written there; -EINVAL; -EIO, a foreign process.
+ * written there; -EINVAL, also for 16 on a CPU without CMPXCHG16B; -EIO, a
+ * foreign process.
  */
-int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned int len)
+int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, const void *old, const void *new,
+		      unsigned int len)
 {
 	unsigned long hva;
-	u32 old32 = old;
+	u64 old64;
+	u32 old32;
 	int r, idx;
 
 	might_sleep();
-	if ((len != 4 && len != 8) || !IS_ALIGNED(gpa, len))
+	if ((len != 4 && len != 8 && len != 16) || !IS_ALIGNED(gpa, len) ||
+	    (len == 16 && !boot_cpu_has(X86_FEATURE_CX16)))
 		return -EINVAL;
 	if (current->mm != vm->mem.mm)
 		return -EIO;
 	idx = srcu_read_lock(&vm->mem.srcu);
 	hva = gpa_hva(lucid_mem_slots(vm), gpa, true);
-	if (hva == NO_HVA)
+	if (hva == NO_HVA) {
 		r = -EFAULT;
-	else if (len == 8)
-		r = __try_cmpxchg_user((u64 __user *)hva, &old, new, fault64);
-	else
-		r = __try_cmpxchg_user((u32 __user *)hva, &old32, (u32)new, fault32);
+	} else if (len == 16) {
+		r = try_cmpxchg16_user((void __user *)hva, old, new);
+	} else if (len == 8) {
+		old64 = *(const u64 *)old;
+		r = __try_cmpxchg_user((u64 __user *)hva, &old64, *(const u64 *)new, fault64);
+	} else {
+		old32 = *(const u32 *)old;
+		r = __try_cmpxchg_user((u32 __user *)hva, &old32, *(const u32 *)new, fault32);
+	}
 	srcu_read_unlock(&vm->mem.srcu, idx);
 	return r;
 }

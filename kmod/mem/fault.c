@@ -301,6 +301,9 @@ int lucid_mem_fault(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gpa,
 	int r, idx;
 
 	r = try_map(vm, tc, &f);
+	/* What the instruction reads there before it writes is in user memory. */
+	if (unlikely(r == LUCID_FAULT_MMIO) && f.readonly && atomic)
+		r = -EAGAIN;
 	if (likely(r != -EAGAIN) || atomic)
 		return r;
 

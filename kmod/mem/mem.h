@@ -131,7 +131,8 @@ int lucid_mem_fault(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gpa,
 		    unsigned int access, bool atomic);
 int lucid_mem_read(struct lucid_vm *vm, u64 gpa, void *buf, unsigned int len);
 int lucid_mem_write(struct lucid_vm *vm, u64 gpa, const void *buf, unsigned int len);
-int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, u64 old, u64 new, unsigned int len);
+int lucid_mem_cmpxchg(struct lucid_vm *vm, u64 gpa, const void *old, const void *new,
+		      unsigned int len);
 
 /**
  * lucid_mem_peek_ptr - where the host has the guest's byte, without any lock

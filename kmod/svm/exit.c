@@ -257,12 +257,7 @@ static int svm_hlt(struct lucid_vcpu *vcpu, bool atomic)
 {
 	int r = svm_skip(vcpu, LUCID_I_HLT, atomic);
 
-	if (r != LUCID_REENTER)
-		return r;
-	if (vcpu->vm->irq.in_kernel)
-		return LUCID_HALTED;
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return LUCID_TO_USER;
+	return r == LUCID_REENTER ? lucid_halt(vcpu) : r;
 }
 
 static int svm_xsetbv(struct lucid_vcpu *vcpu, bool atomic)

@@ -266,16 +266,20 @@ static const u8 svm_intercepts[] = {
 /**
  * lucid_hw_vcpu_reset - the control block of a CPU that was just reset
  * @vcpu: the vCPU
+ * @init: INIT, which keeps the MSRs
  *
  * What x86/state.c sets through the contract (segments, CRs) comes after.
  */
-void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu)
+void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	struct vmcb *vmcb = hw->vmcb;
+	typeof(vmcb->save.msrs) msrs = vmcb->save.msrs;
 	unsigned int i;
 
 	memset(vmcb, 0, sizeof(*vmcb));
+	if (init)
+		vmcb->save.msrs = msrs;
 	hw->injecting = 0;
 	hw->nmi_iret = hw->nmi_step = false;
 

@@ -172,9 +172,11 @@ struct vmcb_save {
 	u64 rsp;			/* 1d8 */
 	u64 s_cet, ssp, isst_addr;	/* 1e0 */
 	u64 rax;			/* 1f8 */
-	u64 star, lstar, cstar, sfmask;	/* 200: these and … */
-	u64 kernel_gs_base;
-	u64 sysenter_cs, sysenter_esp, sysenter_eip;	/* … these: VMLOAD, VMSAVE */
+	struct_group(msrs,		/* 200: VMLOAD, VMSAVE */
+		u64 star, lstar, cstar, sfmask;
+		u64 kernel_gs_base;
+		u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	);
 	u64 cr2;			/* 240 */
 	u8 rsvd_248[0x268 - 0x248];
 	u64 g_pat;			/* 268 */

@@ -45,7 +45,7 @@ static int walk_cmpxchg(const struct lucid_walk *w, u64 gpa, u64 old, u64 new, u
 {
 	struct lucid_vcpu *vcpu = w->ctx;
 
-	return lucid_mem_cmpxchg(vcpu->vm, gpa, old, new, size);
+	return lucid_mem_cmpxchg(vcpu->vm, gpa, &old, &new, size);	/* little-endian: 4 or 8 */
 }
 
 static const struct lucid_walk_ops walk_ops_peek = { .read_pte = walk_peek };
@@ -444,30 +444,32 @@ static int emul_probe(struct lucid_emul_ctxt *c, u64 linear, unsigned int len)
 }
 
 /*
- * A LOCKed write.  User memory can be exchanged 4 or 8 bytes at a time where
- * they are aligned: what lies inside of such a word is done with its
- * neighbours.  A lock that is split over two, or CMPXCHG16B on RAM, is not.
+ * A LOCKed write.  User memory can be exchanged 8 or 16 bytes at a time where
+ * they are aligned: what lies inside of such a block is done with its
+ * neighbours.  A lock that is split over two of 16 bytes is not.
  */
 static int emul_cmpxchg(struct lucid_emul_ctxt *c, u64 linear, const void *old, const void *val,
 			unsigned int len, u64 *gpa)
 {
 	struct lucid_vcpu *vcpu = c->ctx;
-	u64 word = 0, new, in_word;
+	unsigned int size, at;
+	u8 block[16] __aligned(8), new[16] __aligned(8);
 	int r = emul_access(c, linear, NULL, len, gpa, true);
 
 	if (r != LUCID_EMUL_OK)
 		return r;
-	in_word = *gpa & 7;
-	r = lucid_mem_read(vcpu->vm, *gpa - in_word, &word, 8);
+	size = (*gpa & 7) + len <= 8 ? 8 : 16;
+	at = *gpa & (size - 1);
+	r = lucid_mem_read(vcpu->vm, *gpa - at, block, size);
 	if (r > 0)
 		return LUCID_EMUL_MMIO_WRITE;
-	if (r || in_word + len > 8)
+	if (r || at + len > size)
 		return LUCID_EMUL_UNHANDLEABLE;
-	if (memcmp((u8 *)&word + in_word, old, len))
+	if (memcmp(block + at, old, len))
 		return LUCID_EMUL_RETRY;
-	new = word;
-	memcpy((u8 *)&new + in_word, val, len);
-	r = lucid_mem_cmpxchg(vcpu->vm, *gpa - in_word, word, new, 8);
+	memcpy(new, block, size);
+	memcpy(new + at, val, len);
+	r = lucid_mem_cmpxchg(vcpu->vm, *gpa - at, block, new, size);
 	if (r == -EFAULT)
 		return LUCID_EMUL_MMIO_WRITE;	/* a read-only slot: as write_mem has it */
 	return !r ? LUCID_EMUL_OK : r > 0 ? LUCID_EMUL_RETRY : LUCID_EMUL_UNHANDLEABLE;

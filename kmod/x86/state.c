@@ -260,7 +260,8 @@ int lucid_set_debugregs(struct lucid_vcpu *vcpu, const struct kvm_debugregs *d)
 /**
  * lucid_vcpu_reset - a CPU that was just switched on, or got an INIT
  * @vcpu: the vCPU
- * @init: INIT: the FPU, the MSRs and the APIC's mode stay
+ * @init: INIT: the FPU, XCR0, the MSRs, CR0's CD and NW and the APIC's mode stay;
+ *	  not EFER, nor the bases of FS and GS
  *
  * SDM vol. 3A, "Processor State After Reset"; APM vol. 2, "Initial Processor
  * State".  Tags, counters and CPUID stay.
@@ -288,7 +289,7 @@ void lucid_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 		lucid_fpu_reset(vcpu);
 	}
 	lucid_irq_vcpu_reset(vcpu, init);
-	lucid_hw_vcpu_reset(vcpu);
+	lucid_hw_vcpu_reset(vcpu, init);
 
 	for (i = 0; i < ARRAY_SIZE(data); i++)
 		lucid_hw_set_seg(vcpu, data[i], &seg);
@@ -303,7 +304,8 @@ void lucid_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 	lucid_hw_set_dt(vcpu, false, &dt);
 	lucid_hw_set_dt(vcpu, true, &dt);
 
-	vcpu->cr0 = X86_CR0_NW | X86_CR0_CD | X86_CR0_ET;
+	vcpu->cr0 = X86_CR0_ET |
+		    ((init ? vcpu->cr0 : ~0ul) & (X86_CR0_NW | X86_CR0_CD));
 	vcpu->cr4 = vcpu->efer = vcpu->cr8 = 0;
 	lucid_hw_set_efer(vcpu, 0);
 	lucid_hw_set_cr0(vcpu, vcpu->cr0);
@@ -311,7 +313,9 @@ void lucid_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 	lucid_hw_set_cr8(vcpu, 0);
 	lucid_hw_set_rip(vcpu, 0xfff0);
 	lucid_hw_set_rflags(vcpu, X86_EFLAGS_FIXED);
-	vcpu->regs[LUCID_RDX] = 0x600;	/* family 6, as KVM without CPUID */
+	/* family, model, stepping; without CPUID family 6, as KVM */
+	vcpu->regs[LUCID_RDX] = vcpu->cpuid.leaf1 ? vcpu->cpuid.leaf1->eax : 0x600;
+	lucid_cpuid_update(vcpu);	/* CR4, APIC_BASE, XCR0 */
 	lucid_flush_guest(vcpu);
 }
 

@@ -277,8 +277,7 @@ static int step_hlt(struct lucid_vcpu *vcpu)
 		return LUCID_REENTER;
 	}
 	lucid_hw_skip(vcpu, c->rip + c->insn.len);
-	vcpu->run->exit_reason = KVM_EXIT_HLT;
-	return LUCID_TO_USER;
+	return lucid_halt(vcpu);
 }
 
 /**

@@ -164,6 +164,32 @@ bool host_is_tcg(void)
 	return !memcmp(r + 1, "TCGTCGTCGTCG", 12);
 }
 
+/* ---- Forced emulation --------------------------------------------------- */
+
+#define SWITCH	"/sys/module/lucid/parameters/test_emulate"
+
+static bool set_switch(const char *value)
+{
+	int fd = open(SWITCH, O_WRONLY);
+	bool good = fd >= 0 && write(fd, value, 1) == 1;
+
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+const char *emulation_on(void)
+{
+	if (dev_is_kvm())
+		return "KVM cannot be made to emulate everything";
+	return set_switch("1") ? NULL : "cannot set " SWITCH;
+}
+
+void emulation_off(void)
+{
+	set_switch("0");
+}
+
 /* ---- CPUs --------------------------------------------------------------- */
 
 static cpu_set_t ours;	/* before anyone was pinned */

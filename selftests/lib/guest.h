@@ -142,6 +142,13 @@ bool host_is_tcg(void);
 #define EMULATOR	"XFAIL, QEMU's own fault: "
 
 /*
+ * May LUCID_SET_EMULATE be used from now on? NULL, or why not. Off again when
+ * the test is done.
+ */
+const char *emulation_on(void);
+void emulation_off(void);
+
+/*
  * The CPUs that are ours, counted from 0; the lab keeps some of the machine's
  * from us (tools/lab/qemu-svm.sh).
  */
