@@ -68,6 +68,7 @@ TEST(untouched_memory_is_zero)
 
 #define AROUND_GPA	0x8003000ul	/* not at the start of a window of neighbours */
 #define AROUND_PAGES	40
+#define BEFORE		16
 #define ABSENT		10		/* and 11: not there in the host */
 #define PROTECTED	20		/* there, and read-only */
 #define PAGE_GPA(n)	(AROUND_GPA + (n) * PAGE)
@@ -100,12 +101,14 @@ FIXTURE_SETUP(around)
 {
 	int i;
 
-	self->m = mmap(NULL, AROUND_PAGES * PAGE, PROT_READ | PROT_WRITE,
+	/* There is memory before the slot's as well, which is not the guest's. */
+	self->m = mmap(NULL, (BEFORE + AROUND_PAGES) * PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	madvise(self->m, AROUND_PAGES * PAGE, MADV_NOHUGEPAGE);
-	for (i = 0; i < AROUND_PAGES; i++)
+	madvise(self->m, (BEFORE + AROUND_PAGES) * PAGE, MADV_NOHUGEPAGE);
+	self->m += BEFORE * PAGE;
+	for (i = -BEFORE; i < AROUND_PAGES; i++)
 		if (i / 2 != ABSENT / 2)
-			*(volatile uint64_t *)(self->m + i * PAGE) = i;
+			*(volatile uint64_t *)(self->m + i * (long)PAGE) = i;
 	ASSERT_EQ(0, mprotect(self->m + PROTECTED * PAGE, PAGE, PROT_READ));
 	self->c = guest64(touch);
 	ASSERT_EQ(0, vm_slot(self->c->vm, 1, 0, AROUND_GPA, AROUND_PAGES * PAGE, self->m));
@@ -154,6 +157,7 @@ TEST_F(around, read_only_slot_stays_so)
 {
 	struct vcpu *c = self->c;
 
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, 0, 0, NULL));
 	ASSERT_EQ(0, vm_slot(c->vm, 1, KVM_MEM_READONLY, AROUND_GPA, AROUND_PAGES * PAGE,
 			     self->m));
 	GUEST(c->vm, at_page) = 4;
