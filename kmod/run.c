@@ -298,8 +298,8 @@ static int sleep_until_runnable(struct lucid_vcpu *vcpu)
 			WRITE_ONCE(vcpu->irq.check, true);	/* for the stay */
 			return LUCID_REENTER;
 		}
-		if (wait_event_interruptible(vcpu->irq.wait, READ_ONCE(vcpu->irq.check) ||
-							     READ_ONCE(vcpu->requests)))
+		if (rcuwait_wait_event(&vcpu->irq.wait, READ_ONCE(vcpu->irq.check) ||
+				       READ_ONCE(vcpu->requests), TASK_INTERRUPTIBLE))
 			return -EINTR;
 	}
 }

@@ -28,8 +28,8 @@ void lucid_kick(struct lucid_vcpu *vcpu)
 		if (cpu != me && cpu_online(cpu))
 			smp_send_reschedule(cpu);
 		put_cpu();
-	} else if (wq_has_sleeper(&vcpu->irq.wait)) {
-		wake_up(&vcpu->irq.wait);
+	} else {
+		rcuwait_wake_up(&vcpu->irq.wait);
 	}
 }
 
@@ -357,7 +357,7 @@ void lucid_irq_vcpu_init(struct lucid_vcpu *vcpu)
 {
 	struct lucid_irq_vcpu *irq = &vcpu->irq;
 
-	init_waitqueue_head(&irq->wait);
+	rcuwait_init(&irq->wait);
 	hrtimer_init(&irq->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
 	irq->timer.function = timer_fires;
 	irq->armed = LUCID_NEVER;

@@ -20,9 +20,9 @@
 
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
+#include <linux/rcuwait.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include <linux/wait.h>
 
 #include "ioapic.h"
 #include "lapic.h"
@@ -63,7 +63,7 @@ struct lucid_irq_vcpu {
 	struct lucid_lapic lapic;
 	u64 armed;		/* ns: what the timer is set to */
 	struct hrtimer timer;
-	wait_queue_head_t wait;
+	struct rcuwait wait;	/* the vCPU's thread, asleep; woken under raw locks too */
 };
 
 #define LUCID_INIT_BIT	0
