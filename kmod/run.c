@@ -309,15 +309,17 @@ static int run_loop(struct lucid_vcpu *vcpu)
 	int r;
 
 	do {
-		/* First: a sleep leaves work for the host behind (rseq). */
-		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE)) {
-			r = sleep_until_runnable(vcpu);
-			if (r)
-				break;
-		}
 		r = host_work(vcpu);
 		if (r)
 			break;
+		if (unlikely(vcpu->mp_state != KVM_MP_STATE_RUNNABLE)) {
+			r = sleep_until_runnable(vcpu);
+			/* A sleep leaves work for the host behind (rseq). */
+			if (!r)
+				r = host_work(vcpu);
+			if (r)
+				break;
+		}
 		r = lucid_table_cache_fill(&vcpu->tables);
 		if (r)
 			break;

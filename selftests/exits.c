@@ -363,6 +363,45 @@ TEST(illegal_state_fails_entry)
 	ASSERT_EXIT(c, KVM_EXIT_HLT);
 }
 
+static void count_up(void)
+{
+	uint64_t i;
+
+	for (i = 1;; i++)
+		GUEST_SYNC(i);
+}
+
+/* A vCPU that has run, and an event that QEMU's VMRUN does not take. */
+TEST(refused_event_leaves_the_state)
+{
+	struct vcpu *c = guest64(count_up);
+	struct kvm_vcpu_events none, e;
+	struct kvm_regs r, r2;
+	struct kvm_sregs s, s2;
+
+	if (!host_is_tcg())
+		SKIP(return, "for QEMU's idea of what is illegal");
+	if (dev_is_kvm())
+		SKIP(return, "KVM shows what QEMU has left in the control block");
+	ASSERT_SYNC(c, 1);
+	none = e = vcpu_events(c);
+	r = vcpu_regs(c);
+	s = vcpu_sregs(c);
+	e.exception.injected = 1;
+	e.exception.nr = 31;
+	vcpu_set_events(c, e);
+	ASSERT_EXIT(c, KVM_EXIT_FAIL_ENTRY);
+	r2 = vcpu_regs(c);
+	s2 = vcpu_sregs(c);
+	/* KVM_RUN has completed the port write of the guest's message. */
+	EXPECT_LE(r.rip, r2.rip);
+	r.rip = r2.rip;
+	EXPECT_EQ(0, memcmp(&r, &r2, sizeof(r)));
+	EXPECT_EQ(0, memcmp(&s, &s2, sizeof(s)));
+	vcpu_set_events(c, none);
+	ASSERT_SYNC(c, 2);
+}
+
 TEST(code_outside_memory_is_an_internal_error)
 {
 	struct vcpu *c = guest64(halts);

@@ -69,6 +69,7 @@ TEST(untouched_memory_is_zero)
 #define AROUND_GPA	0x8003000ul	/* not at the start of a window of neighbours */
 #define AROUND_PAGES	40
 #define BEFORE		16
+#define BOUNDARY_AT	-17	/* inside the second window, in a table of its own then */
 #define ABSENT		10		/* and 11: not there in the host */
 #define PROTECTED	20		/* there, and read-only */
 #define PAGE_GPA(n)	(AROUND_GPA + (n) * PAGE)
@@ -95,17 +96,43 @@ static uint64_t nested_faults(struct vcpu *c)
 	return stats.nested_faults;
 }
 
+/* How much of the mapping at @m has dirty entries in the host's page tables. */
+static long pte_dirty_bytes(const void *m)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[256], at[32];
+	long kb, sum = 0;
+	bool mine = false;
+
+	snprintf(at, sizeof(at), "%lx-", (unsigned long)m);
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strchr(line, '-') && strchr(line, '-') < strchr(line, ' '))
+			mine = !strncmp(line, at, strlen(at));
+		if (mine && (sscanf(line, "Shared_Dirty: %ld", &kb) == 1 ||
+			     sscanf(line, "Private_Dirty: %ld", &kb) == 1))
+			sum += kb * 1024;
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
 FIXTURE(around) { struct vcpu *c; uint8_t *m; };
+FIXTURE_VARIANT(around) { long from_2m; };	/* pages from a 2M boundary of the host to page 0 */
+FIXTURE_VARIANT_ADD(around, one_host_table) { BEFORE };
+FIXTURE_VARIANT_ADD(around, two_host_tables) { BOUNDARY_AT };
 
 FIXTURE_SETUP(around)
 {
+	const unsigned long size = 512 * PAGE;
+	uint8_t *m = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int i;
 
+	madvise(m, 3 * size, MADV_NOHUGEPAGE);
+	m = (uint8_t *)(((uintptr_t)m + size - 1) & -size) + size;
+	self->m = m + variant->from_2m * (long)PAGE;
 	/* There is memory before the slot's as well, which is not the guest's. */
-	self->m = mmap(NULL, (BEFORE + AROUND_PAGES) * PAGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	madvise(self->m, (BEFORE + AROUND_PAGES) * PAGE, MADV_NOHUGEPAGE);
-	self->m += BEFORE * PAGE;
 	for (i = -BEFORE; i < AROUND_PAGES; i++)
 		if (i / 2 != ABSENT / 2)
 			*(volatile uint64_t *)(self->m + i * (long)PAGE) = i;
@@ -133,8 +160,9 @@ TEST_F(around, few_faults_and_nothing_allocated)
 	ASSERT_EQ(0, mincore(self->m, AROUND_PAGES * PAGE, there));
 	EXPECT_EQ(0, there[ABSENT] & 1);
 	EXPECT_EQ(0, there[ABSENT + 1] & 1);
-	if (!dev_is_kvm())	/* the window begins 3 pages before: 13, 16, 11 */
-		EXPECT_EQ(2, nested_faults(c) - n);
+	/* Three windows, of 13, 16 and 11 pages; and one more in two of the host's tables. */
+	if (!dev_is_kvm())
+		EXPECT_EQ(variant->from_2m < 0 ? 3 : 2, nested_faults(c) - n);
 }
 
 /* A neighbour may do what its own page may. */
@@ -204,6 +232,66 @@ TEST_F(around, nothing_outside_of_the_slot)
 		EXPECT_EQ(PAGE_GPA(outside[i]), c->run->mmio.phys_addr);
 		ASSERT_KIND(c, G_SYNC);
 	}
+}
+
+/*
+ * A page of a file that is clean in the host: the guest's write is to make it
+ * dirty there, or the file would lose it.
+ */
+TEST(clean_neighbour_becomes_dirty)
+{
+	int fd = open("/dev/shm", O_TMPFILE | O_RDWR, 0600), i;
+	struct vcpu *c = guest64(touch);
+	uint8_t *m;
+
+	if (fd < 0)
+		SKIP(return, "no file in /dev/shm");
+	if (dev_is_kvm())
+		SKIP(return, "KVM tells the host when it unmaps the page");
+	ASSERT_EQ(0, ftruncate(fd, 16 * PAGE));
+	m = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (i = 0; i < 16; i++)	/* there, not written */
+		(void)*(volatile uint8_t *)(m + i * PAGE);
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, AROUND_GPA, 16 * PAGE, m));
+	ASSERT_SYNC(c, 0);		/* page 0; its neighbours come along */
+	ASSERT_EQ(0, pte_dirty_bytes(m));
+	GUEST(c->vm, value) = 0x77;
+	GUEST(c->vm, write_it) = true;
+	for (i = 1; i < 4; i++) {
+		GUEST(c->vm, at_page) = i;
+		ASSERT_SYNC(c, 0x77);
+		EXPECT_EQ(i * (long)PAGE, pte_dirty_bytes(m));
+	}
+}
+
+/* Large pages of the host behind a slot that is not aligned as they are. */
+TEST(large_pages_askew)
+{
+	const unsigned long size = 512 * PAGE;
+	uint8_t *m = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct vcpu *c = guest64(touch);
+	uint64_t n;
+	int i;
+
+	m = (uint8_t *)(((uintptr_t)m + size - 1) & -size);
+	if (madvise(m, 2 * size, MADV_HUGEPAGE))
+		SKIP(return, "no huge pages");
+	for (i = 0; i < 1024; i++)
+		*(volatile uint64_t *)(m + i * PAGE) = i;
+	/* AROUND_GPA is page 3 of its 2M: this is page 7, and 40 pages cross into the second */
+	m += (512 - 20) * PAGE;
+	ASSERT_EQ(0, vm_slot(c->vm, 1, 0, AROUND_GPA, AROUND_PAGES * PAGE, m));
+	/* First behind the boundary, then before it. */
+	GUEST(c->vm, at_page) = 25;
+	ASSERT_SYNC(c, 512 + 5);
+	n = nested_faults(c);
+	for (i = 0; i < AROUND_PAGES; i++) {
+		GUEST(c->vm, at_page) = i;
+		ASSERT_SYNC(c, 512 - 20 + i);
+	}
+	if (!dev_is_kvm())	/* the boundary is in the second of three windows */
+		EXPECT_GE(3, nested_faults(c) - n);
 }
 
 /* ---- The host takes pages away ------------------------------------------- */

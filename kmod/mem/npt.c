@@ -21,8 +21,8 @@
 
 /*
  * Written at load only.  The host page's accessed state is ours to keep from
- * the first access on, so leaves are born accessed; dirty where they are born
- * of a write.
+ * the first access on, so the leaf of a fault is born accessed, and dirty if
+ * that was a write; its neighbours' are neither.
  */
 struct lucid_pt_format lucid_pt __ro_after_init;
 

@@ -333,8 +333,9 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 	int cpu = smp_processor_id();
 
 	lucid_hw_save_host();
-	/* What went in before, and is as the CPU left it, goes in again. */
-	if (svm_emulated && vcpu->hw->vmcb->control.clean != SVM_CLEAN_ALL) {
+	/* With nothing new, neither state nor event, no entry is refused. */
+	if (svm_emulated && (vcpu->events_armed ||
+			     vcpu->hw->vmcb->control.clean != SVM_CLEAN_ALL)) {
 		memcpy(vcpu->hw->kept, &vcpu->hw->vmcb->save, SVM_KEPT);
 		vcpu->hw->kept_valid = true;
 	}
@@ -510,6 +511,9 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 
 	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
 		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
+		/* Now, before anybody looks at it: see lucid_hw_entry_failed(). */
+		if (hw->kept_valid)
+			memcpy(&vmcb->save, hw->kept, SVM_KEPT);
 		vmcb->control.clean = 0;
 		vmcb->control.event_inj = 0;
 		hw->injecting = 0;
@@ -554,12 +558,9 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
  */
 void lucid_hw_entry_failed(struct lucid_vcpu *vcpu)
 {
-	if (!svm_emulated)
-		return;
-	if (vcpu->hw->kept_valid)
-		memcpy(&vcpu->hw->vmcb->save, vcpu->hw->kept, SVM_KEPT);
-	else
-		lucid_vcpu_reset(vcpu, false);	/* the guest made it so itself */
+	/* Not kept: it was refused in the middle of a stay, for what the guest did. */
+	if (svm_emulated && !vcpu->hw->kept_valid)
+		lucid_vcpu_reset(vcpu, false);
 }
 
 /* ---- events ---------------------------------------------------------------- */

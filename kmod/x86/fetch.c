@@ -409,6 +409,8 @@ int lucid_emul_implicit(struct lucid_emul_ctxt *c, u64 linear, void *buf, unsign
  */
 int lucid_linear_copy(struct lucid_vcpu *vcpu, u64 linear, void *buf, u32 len, bool write)
 {
+	/* Userspace may have set another state since it was looked up. */
+	vcpu->io.ahead_linear = NOT_AHEAD;
 	while (len) {
 		u32 n = min_t(u32, len, PAGE_SIZE - offset_in_page(linear));
 		u64 gpa;

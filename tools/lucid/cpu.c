@@ -73,17 +73,16 @@ static bool prepare_entry(struct cpu *cpu)
 	return !m->over;
 }
 
-/* Is there output that must go out now? */
-static bool serve_io(struct cpu *cpu)
+static void serve_io(struct cpu *cpu)
 {
 	struct machine *m = cpu->machine;
 	struct kvm_run *run = cpu->vcpu.run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	const bool out = run->io.direction == KVM_EXIT_IO_OUT;
 	const uint16_t port = run->io.port;
-	bool due;
 
 	pthread_mutex_lock(&m->lock);
+	output_wait(m);
 	for (uint32_t i = 0; i < run->io.count && !m->over; i++) {
 		bool claimed = false;
 		uint32_t value = 0;
@@ -107,9 +106,7 @@ static bool serve_io(struct cpu *cpu)
 			out ? "write" : "read", 2 * run->io.size, value);
 		pthread_mutex_lock(&m->lock);
 	}
-	due = output_due(&m->out);
 	pthread_mutex_unlock(&m->lock);
-	return due;
 }
 
 static void serve_mmio(struct cpu *cpu)
@@ -170,8 +167,7 @@ static void serve(struct cpu *cpu)
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
-		if (serve_io(cpu))
-			output_flush(m);
+		serve_io(cpu);
 		break;
 	case KVM_EXIT_MMIO:
 		serve_mmio(cpu);
@@ -259,6 +255,5 @@ void *cpu_thread(void *arg)
 			stats_count(&cpu->stats, reason, now_ns() - back -
 				    (cpu->slept_ns - slept));
 	}
-	output_flush(m);
 	return NULL;
 }

@@ -62,7 +62,6 @@ void machine_init(struct machine *m)
 	rtc_init(&m->rtc, low, m->vm.mem_size - low);
 	kbd_init(&m->kbd);
 	pm_init(&m->pm);
-	output_init(&m->out);
 	m->timer_fd = timerfd_create(CLOCK_MONOTONIC,
 				     TFD_CLOEXEC | TFD_NONBLOCK);
 	m->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -45,7 +45,7 @@ struct machine {
 	unsigned int nr_cpus;
 
 	pthread_mutex_t lock;	/* devices, and cpus' halted */
-	pthread_cond_t wake;	/* an interrupt is due, or all is over */
+	pthread_cond_t wake;	/* an interrupt is due, there is room for output, or all is over */
 	struct serial serial;
 	struct pic pic;
 	struct pit pit;

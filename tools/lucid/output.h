@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest sends, on its way to standard output. Lines go out whole: a
- * write for each byte costs more than the guest's exit does. What is no line
- * yet (a prompt) goes out after OUTPUT_WAIT_MS.
+ * What the guest sends, on its way to standard output, by a thread of its own:
+ * a reader that stops can hold up nobody else.  Lines go out whole: a write for
+ * each byte costs more than the guest's exit does.  What is no line yet (a
+ * prompt) goes out after OUTPUT_WAIT_MS.
  *
- * The buffer is under the machine's lock; @turn is whose write() it is, and is
- * taken first.
+ * All is called with the machine's lock held, but output_start() and
+ * output_finish().
  */
 #ifndef LUCID_OUTPUT_H
 #define LUCID_OUTPUT_H
@@ -16,31 +17,26 @@
 #include <stdint.h>
 
 #define OUTPUT_WAIT_MS	10
-#define OUTPUT_FULL	4096	/* then it goes out, line or not */
-/* ... and one string instruction more, of a page at most. */
-#define OUTPUT_MAX	(OUTPUT_FULL + 4096)
+#define OUTPUT_FULL	4096	/* then a vCPU waits before it sends more ... */
+#define OUTPUT_MAX	(OUTPUT_FULL + 4096)	/* ... than one string instruction */
+#define OUTPUT_LAST_MS	1000	/* for a slow reader, when the machine is over */
 
 struct machine;
 
 struct output {
-	pthread_mutex_t turn;
+	pthread_t thread;
+	pthread_cond_t more;	/* for the thread: there is something, or the end */
 	uint8_t bytes[OUTPUT_MAX];
 	size_t len;
-	int timer_fd;		/* readable: call output_late() */
-	bool armed;
+	bool idle;		/* the thread waits for the first byte */
+	bool end;		/* nothing will come any more */
 };
 
-void output_init(struct output *out);
-/* A byte, with the machine's lock held. */
+/* Before and after the vCPUs run. */
+void output_start(struct machine *m);
+void output_finish(struct machine *m);
+/* Wait until there is room for what one exit can send, or all is over. */
+void output_wait(struct machine *m);
 void output_put(struct output *out, uint8_t byte);
-/*
- * After the bytes of an exit, with the machine's lock held: must they go out
- * now, by output_flush()? Else the timer will see to it.
- */
-bool output_due(struct output *out);
-/* Write all, by a vCPU's thread. A kick ends the wait for a full pipe. */
-void output_flush(struct machine *m);
-/* The timer went off; by the main thread, which must not wait. */
-void output_late(struct machine *m);
 
 #endif

@@ -344,7 +344,6 @@ static void create_cpus(struct machine *m, const struct options *o)
 
 static void start_cpus(struct machine *m)
 {
-	/* without SA_RESTART: a kick also ends a wait for a full pipe */
 	struct sigaction sa = { .sa_handler = nothing };
 
 	sigaction(SIGRTMIN, &sa, NULL);
@@ -455,12 +454,11 @@ static void main_loop(struct machine *m, const struct options *o,
 {
 	const uint64_t end = o->timeout ?
 			     now_ns() + o->timeout * 1000000000 : 0;
-	enum { SIGNAL, EVENT, TIMER, OUTPUT, INPUT };
+	enum { SIGNAL, EVENT, TIMER, INPUT };
 	struct pollfd fds[] = {
 		[SIGNAL] = { signal_fd, POLLIN, 0 },
 		[EVENT] = { m->event_fd, POLLIN, 0 },
 		[TIMER] = { m->timer_fd, POLLIN, 0 },
-		[OUTPUT] = { m->out.timer_fd, POLLIN, 0 },
 		[INPUT] = { -1, POLLIN, 0 },
 	};
 	uint64_t count;
@@ -491,9 +489,6 @@ static void main_loop(struct machine *m, const struct options *o,
 			machine_timer_tick(m);
 			pthread_mutex_unlock(&m->lock);
 		}
-		if (fds[OUTPUT].revents &&
-		    read(m->out.timer_fd, &count, sizeof(count)) == sizeof(count))
-			output_late(m);
 		if (fds[INPUT].fd >= 0 && fds[INPUT].revents)
 			read_input(m, terminal);
 	}
@@ -547,11 +542,13 @@ int cmd_run(int argc, char **argv)
 	terminal = m->input_open && term_present();
 	if (m->input_open && !terminal && isatty(STDIN_FILENO))
 		m->input_open = false;	/* in the background */
+	output_start(m);
 	start_cpus(m);
 	if (terminal)
 		term_raw();
 	main_loop(m, &o, signal_fd, terminal);
 	stop_cpus(m);
+	output_finish(m);
 	term_restore();
 
 	if (m->why[0])
