@@ -467,7 +467,8 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	bool xcr0 = svm_xcr0_differs(vcpu);
 	bool xss = lucid_fpu_host_xss() && (vcpu->cr4 & X86_CR4_OSXSAVE);
 	bool dr = vmcb->save.dr7 & DR7_ENABLED;
-	u32 info;
+	u32 int_ctl = vmcb->control.int_ctl, info;
+	u64 int_state = vmcb->control.int_state;
 
 	vmcb->save.rax = vcpu->regs[LUCID_RAX];
 	vmcb->save.rsp = vcpu->regs[LUCID_RSP];
@@ -514,6 +515,12 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 		/* Now, before anybody looks at it: see lucid_hw_entry_failed(). */
 		if (hw->kept_valid)
 			memcpy(&vmcb->save, hw->kept, SVM_KEPT);
+		/*
+		 * QEMU writes these as well.  Without V_INTR_MASKING a guest with
+		 * IF clear would keep the host's interrupts out.
+		 */
+		vmcb->control.int_ctl = int_ctl;
+		vmcb->control.int_state = int_state;
 		vmcb->control.clean = 0;
 		vmcb->control.event_inj = 0;
 		hw->injecting = 0;
