@@ -64,7 +64,6 @@ static void serve_mmio(struct vcpu *c, struct outcome *o)
 /* Run until HLT; false if it ends otherwise. */
 static bool run_to_hlt(struct vcpu *c, struct outcome *o)
 {
-	struct lucid_stats stats = { 0 };
 
 	memset(o, 0, sizeof(*o));
 	for (unsigned int i = 0; i < sizeof(o->device); i++)
@@ -85,8 +84,7 @@ static bool run_to_hlt(struct vcpu *c, struct outcome *o)
 	xioctl(c->fd, KVM_GET_FPU, &o->fpu);
 	xioctl(c->fd, KVM_GET_DEBUGREGS, &o->dr);
 	o->mem = c->vm->mem;
-	eioctl(c->fd, LUCID_GET_STATS, &stats);		/* -E2BIG: no room for exits[] */
-	o->entries = stats.entries;
+	o->entries = vcpu_stats(c).entries;
 	if (o->reason != KVM_EXIT_HLT) {
 		fprintf(stderr, "# ended by %u at rip %#llx after %u exits\n", o->reason,
 			(unsigned long long)o->regs.rip, o->exits);

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include "guest.h"
-#include <linux/lucid.h>
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
@@ -88,14 +87,6 @@ static void touch(void)
 	}
 }
 
-static uint64_t nested_faults(struct vcpu *c)
-{
-	struct lucid_stats stats = {};
-
-	eioctl(c->fd, LUCID_GET_STATS, &stats);		/* -E2BIG: no room for exits[] */
-	return stats.nested_faults;
-}
-
 /* How much of the mapping at @m has dirty entries in the host's page tables. */
 static long pte_dirty_bytes(const void *m)
 {
@@ -125,13 +116,11 @@ FIXTURE_VARIANT_ADD(around, two_host_tables) { BOUNDARY_AT };
 FIXTURE_SETUP(around)
 {
 	const unsigned long size = 512 * PAGE;
-	uint8_t *m = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *m = map_2m(2 * size);
 	int i;
 
-	madvise(m, 3 * size, MADV_NOHUGEPAGE);
-	m = (uint8_t *)(((uintptr_t)m + size - 1) & -size) + size;
-	self->m = m + variant->from_2m * (long)PAGE;
+	madvise(m, 2 * size, MADV_NOHUGEPAGE);
+	self->m = m + size + variant->from_2m * (long)PAGE;
 	/* There is memory before the slot's as well, which is not the guest's. */
 	for (i = -BEFORE; i < AROUND_PAGES; i++)
 		if (i / 2 != ABSENT / 2)
@@ -150,7 +139,7 @@ TEST_F(around, few_faults_and_nothing_allocated)
 	uint64_t n;
 
 	ASSERT_SYNC(c, 0);
-	n = nested_faults(c);
+	n = vcpu_stats(c).nested_faults;
 	for (at_page = 0; at_page < AROUND_PAGES; at_page++) {
 		if (at_page / 2 == ABSENT / 2)
 			continue;
@@ -162,7 +151,7 @@ TEST_F(around, few_faults_and_nothing_allocated)
 	EXPECT_EQ(0, there[ABSENT + 1] & 1);
 	/* Three windows, of 13, 16 and 11 pages; and one more in two of the host's tables. */
 	if (!dev_is_kvm())
-		EXPECT_EQ(variant->from_2m < 0 ? 3 : 2, nested_faults(c) - n);
+		EXPECT_EQ(variant->from_2m < 0 ? 3 : 2, vcpu_stats(c).nested_faults - n);
 }
 
 /* A neighbour may do what its own page may. */
@@ -268,13 +257,11 @@ TEST(clean_neighbour_becomes_dirty)
 TEST(large_pages_askew)
 {
 	const unsigned long size = 512 * PAGE;
-	uint8_t *m = mmap(NULL, 3 * size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *m = map_2m(2 * size);
 	struct vcpu *c = guest64(touch);
 	uint64_t n;
 	int i;
 
-	m = (uint8_t *)(((uintptr_t)m + size - 1) & -size);
 	if (madvise(m, 2 * size, MADV_HUGEPAGE))
 		SKIP(return, "no huge pages");
 	for (i = 0; i < 1024; i++)
@@ -285,13 +272,13 @@ TEST(large_pages_askew)
 	/* First behind the boundary, then before it. */
 	GUEST(c->vm, at_page) = 25;
 	ASSERT_SYNC(c, 512 + 5);
-	n = nested_faults(c);
+	n = vcpu_stats(c).nested_faults;
 	for (i = 0; i < AROUND_PAGES; i++) {
 		GUEST(c->vm, at_page) = i;
 		ASSERT_SYNC(c, 512 - 20 + i);
 	}
 	if (!dev_is_kvm())	/* the boundary is in the second of three windows */
-		EXPECT_GE(3, nested_faults(c) - n);
+		EXPECT_GE(3, vcpu_stats(c).nested_faults - n);
 }
 
 /* ---- The host takes pages away ------------------------------------------- */

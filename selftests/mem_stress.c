@@ -153,12 +153,10 @@ static void *slotter(void *failed)
 TEST(mm_busy)
 {
 	pthread_t t[VCPUS + 3];
-	uint8_t *raw = mmap(NULL, (VCPUS + 1) * SIZE_2M, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int failed = 0;
 	long i;
 
-	area = (uint8_t *)(((uintptr_t)raw + SIZE_2M - 1) & ~(SIZE_2M - 1));
+	area = map_2m(VCPUS * SIZE_2M);
 	vm = vm_create();
 	ASSERT_EQ(0, vm_slot(vm, 1, 0, AREA, VCPUS * SIZE_2M, area));
 	for (i = 0; i < VCPUS; i++)

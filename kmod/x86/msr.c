@@ -9,8 +9,8 @@
  *
  * Not there on purpose, until they work: SPEC_CTRL, PRED_CMD, VIRT_SPEC_CTRL
  * (the host's values stay in force), ARCH_CAPABILITIES, MSRs of
- * paravirtualization other than kvmclock's, VM_CR and VM_HSAVE_PA (no SVM in guests), TSC_RATIO, IBS,
- * SMBASE, the core performance counters.
+ * paravirtualization other than kvmclock's, VM_CR and VM_HSAVE_PA (no SVM in
+ * guests), TSC_RATIO, IBS, SMBASE, the core performance counters.
  *
  * A guest cannot make any of this write to the log.
  */

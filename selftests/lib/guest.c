@@ -338,17 +338,23 @@ struct vm *vm_create_bare(void)
 	return vm;
 }
 
-struct vm *vm_create(void)
+void *map_2m(size_t size)
 {
-	struct vm *vm = vm_create_bare();
 	size_t align = 2 << 20;
-	uint8_t *p = mmap(NULL, GUEST_MEM + align, PROT_READ | PROT_WRITE,
+	uint8_t *p = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int r;
 
 	if (p == MAP_FAILED)
 		die("mmap of guest memory: %s", strerror(errno));
-	vm->mem = (uint8_t *)(((uintptr_t)p + align - 1) & ~(align - 1));
+	return (void *)(((uintptr_t)p + align - 1) & ~(align - 1));
+}
+
+struct vm *vm_create(void)
+{
+	struct vm *vm = vm_create_bare();
+	int r;
+
+	vm->mem = map_2m(GUEST_MEM);
 	if ((uintptr_t)_end > GUEST_DATA || (uintptr_t)__executable_start < GUEST_IMAGE)
 		die("this program is at %p to %p, outside GUEST_IMAGE",
 		    __executable_start, _end);
@@ -528,6 +534,14 @@ struct vcpu *guest_asm(enum guest_mode mode, const void *code, const void *end)
 }
 
 /* ---- State ------------------------------------------------------------- */
+
+struct lucid_stats vcpu_stats(struct vcpu *c)
+{
+	struct lucid_stats stats = {};
+
+	eioctl(c->fd, LUCID_GET_STATS, &stats);		/* -E2BIG: no room for exits[] */
+	return stats;
+}
 
 struct kvm_regs vcpu_regs(struct vcpu *c)
 {

@@ -48,6 +48,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/kvm.h>
+#include <linux/lucid.h>
 #ifndef GUEST_LIB		/* the harness defines objects: once per program */
 #include "kselftest_harness.h"
 #endif
@@ -166,6 +167,9 @@ void vm_destroy(struct vm *vm);		/* after its vcpu_destroy()s */
 int vm_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa,
 	    uint64_t size, void *hva);
 
+/* Anonymous memory that begins at a 2M boundary of the host's */
+void *map_2m(size_t size);
+
 struct vcpu *vcpu_create(struct vm *vm, int id);	/* with dev_cpuid() */
 struct vcpu *vcpu_create_bare(struct vm *vm, int id);	/* no CPUID set */
 void vcpu_destroy(struct vcpu *c);
@@ -203,6 +207,7 @@ int __xioctl(int fd, unsigned long req, unsigned long arg, const char *name,
 /* ioctl as 0.. or -errno */
 int eioctl(int fd, unsigned long req, void *arg);
 
+struct lucid_stats vcpu_stats(struct vcpu *c);	/* without exits[]; zeros on KVM */
 struct kvm_regs vcpu_regs(struct vcpu *c);
 struct kvm_sregs vcpu_sregs(struct vcpu *c);
 struct kvm_vcpu_events vcpu_events(struct vcpu *c);
