@@ -23,6 +23,7 @@
 #define LUCID_H
 
 #include <linux/kvm.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/lucid.h>
 #include <linux/mutex.h>
@@ -44,7 +45,7 @@
 #define LUCID_MAX_VCPU_ID	1024
 #define LUCID_EXIT_CODES	176	/* counters; see lucid_hw_exit_name() */
 
-struct lucid_hw_vcpu;			/* the backend's part: svm/svm.h */
+struct lucid_hw_vcpu;			/* the backend's part: svm/svm.h, vmx/vmx.h */
 
 /* A virtual machine: what the VM fd stands for. */
 struct lucid_vm {
@@ -169,91 +170,134 @@ enum lucid_next {
 
 /*
  * ---------------------------------------------------------------------------
- * The backend contract.  svm/ (and vmx/, later) implement these; nobody else
- * knows the hardware.  Unless said otherwise: called with vcpu->lock held,
- * outside of a stay in the guest, may sleep.
+ * The backend contract: svm/ and vmx/ implement these and nobody else knows the
+ * hardware.  Each hook NAME is svm_NAME() and vmx_NAME(), called as
+ * lucid_hw_NAME(): a static branch decides, patched once at load, so there is no
+ * indirect call.  Unless said otherwise: called with vcpu->lock held, outside
+ * of a stay in the guest, may sleep.
  * ---------------------------------------------------------------------------
  */
 struct lucid_hw_caps {
-	const char *name;	/* "SVM" */
+	const char *name;	/* "SVM", "VMX" */
 	u32 nr_tags;		/* tag 0 included */
 	bool flush_by_tag;
+	bool root_tagged;	/* entries by nested-table root as well (VMX: EPTP) */
 	bool insn_len;		/* exits tell the instruction's length */
+	bool accessed_dirty;	/* nested tables have A and D bits */
+	bool only_4k;		/* large leaves hang this CPU (iTLB multihit) */
 };
 
 extern struct lucid_hw_caps lucid_hw_caps;
 
-/* The machine.  probe: -ENODEV no such hardware, -EOPNOTSUPP firmware locked it. */
-int lucid_hw_probe(void);
-int lucid_hw_setup(void);
-void lucid_hw_unsetup(void);
-/* This CPU, interrupts off.  enable: -EBUSY when somebody else holds it. */
-int lucid_hw_cpu_enable(void);
-void lucid_hw_cpu_disable(void);
+#define V	struct lucid_vcpu *vcpu
+#define LUCID_HW_CONTRACT(HOOK)									\
+/* The machine.  probe: -ENODEV no such hardware, -EOPNOTSUPP switched off or too little.	\
+ * acquire, release: before the first VM, after the last.  cpu_: this CPU, interrupts off;	\
+ * cpu_enable: -EBUSY when somebody else holds it. */						\
+HOOK(int,  probe,	 (void), ())								\
+HOOK(int,  setup,	 (void), ())								\
+HOOK(void, unsetup,	 (void), ())								\
+HOOK(int,  acquire,	 (void), ())								\
+HOOK(void, release,	 (void), ())								\
+HOOK(int,  cpu_enable,	 (void), ())								\
+HOOK(void, cpu_disable,	 (void), ())								\
+HOOK(const char *, exit_name, (u32 index, u32 *code), (index, code))	/* of a counter */	\
+/* A vCPU's life; reset by INIT keeps MSRs; cpuid_changed: after SET_CPUID2. */			\
+HOOK(int,  vcpu_create,	 (V), (vcpu))								\
+HOOK(void, vcpu_destroy, (V), (vcpu))								\
+HOOK(void, vcpu_reset,	 (V, bool init), (vcpu, init))						\
+HOOK(void, cpuid_changed, (V), (vcpu))								\
+/* A stay in the guest: interrupts off, on one CPU, FPU loaded.  enter: false, it was		\
+ * refused; then entry_failed after the stay.  save_host: what an exit restores has changed.	\
+ * exit_: answer enum lucid_next or -errno; atomic: interrupts on, preemption off; mmio:	\
+ * interrupts off, after LUCID_MMIO; slow: outside, may sleep. */				\
+HOOK(void, arrive,	 (V), (vcpu))		/* before: preemption off, interrupts on */	\
+HOOK(void, load,	 (V), (vcpu))								\
+HOOK(void, unload,	 (V), (vcpu))								\
+HOOK(void, save_host,	 (V), (vcpu))								\
+HOOK(void, set_tag,	 (V, u32 tag, enum lucid_tlb_flush flush), (vcpu, tag, flush))		\
+HOOK(bool, enter,	 (V), (vcpu))								\
+HOOK(void, entry_failed, (V), (vcpu))								\
+HOOK(int,  exit_fast,	 (V), (vcpu))								\
+HOOK(int,  exit_atomic,	 (V), (vcpu))								\
+HOOK(int,  exit_mmio,	 (V), (vcpu))								\
+HOOK(int,  exit_slow,	 (V), (vcpu))								\
+HOOK(u64,  exit_code,	 (V), (vcpu))			/* of the last exit */			\
+HOOK(bool, exit_was_host, (V), (vcpu))			/* interrupt, NMI, #MC: served */	\
+/* Events: @info and @error as both vendors encode them (LUCID_EVENT_). */			\
+HOOK(u32,  injecting,	 (V), (vcpu))			/* what the next entry injects */	\
+HOOK(void, put_event,	 (V, u32 info, u32 error), (vcpu, info, error))				\
+HOOK(void, nmi_window,	 (V), (vcpu))			/* tell when a pending NMI can go in */	\
+HOOK(void, interrupt_window, (V, bool on), (vcpu, on))	/* tell when an interrupt can */	\
+HOOK(bool, nmi_allowed,	 (V), (vcpu))								\
+HOOK(bool, nmi_masked,	 (V), (vcpu))								\
+HOOK(void, set_nmi_masked, (V, bool masked), (vcpu, masked))					\
+/* Instructions.  next_rip: see x86/intercept.c; skip: one is done, RIP becomes @next. */	\
+HOOK(int,  next_rip,	 (V, int id, bool atomic, u64 *next), (vcpu, id, atomic, next))		\
+HOOK(void, skip,	 (V, u64 next), (vcpu, next))						\
+/* Registers: values that passed the checks of x86/, as the guest is to see them. */		\
+HOOK(u64,  get_rip,	 (V), (vcpu))								\
+HOOK(u64,  get_linear_rip, (V), (vcpu))			/* with CS's base */			\
+HOOK(void, set_rip,	 (V, u64 rip), (vcpu, rip))						\
+HOOK(u64,  get_rflags,	 (V), (vcpu))								\
+HOOK(void, set_rflags,	 (V, u64 rflags), (vcpu, rflags))					\
+HOOK(bool, get_shadow,	 (V), (vcpu))			/* of STI, MOV SS */			\
+HOOK(void, set_shadow,	 (V, bool shadow), (vcpu, shadow))					\
+HOOK(int,  get_cpl,	 (V), (vcpu))								\
+HOOK(bool, in_64bit,	 (V), (vcpu))			/* 64-bit code segment */		\
+HOOK(void, get_seg,	 (V, int seg, struct kvm_segment *s), (vcpu, seg, s))			\
+HOOK(void, set_seg,	 (V, int seg, const struct kvm_segment *s), (vcpu, seg, s))		\
+HOOK(void, get_dt,	 (V, bool idt, struct kvm_dtable *d), (vcpu, idt, d))			\
+HOOK(void, set_dt,	 (V, bool idt, const struct kvm_dtable *d), (vcpu, idt, d))		\
+HOOK(void, set_cr0,	 (V, u64 cr0), (vcpu, cr0))						\
+HOOK(u64,  get_cr2,	 (V), (vcpu))								\
+HOOK(void, set_cr2,	 (V, u64 cr2), (vcpu, cr2))						\
+HOOK(u64,  get_cr3,	 (V), (vcpu))								\
+HOOK(void, set_cr3,	 (V, u64 cr3), (vcpu, cr3))						\
+HOOK(void, set_cr4,	 (V, u64 cr4), (vcpu, cr4))						\
+HOOK(void, set_cr8,	 (V, u64 cr8), (vcpu, cr8))						\
+HOOK(void, set_pdptes,	 (V, const u64 *pdpte), (vcpu, pdpte))	/* where they are registers */	\
+HOOK(void, set_efer,	 (V, u64 efer), (vcpu, efer))						\
+HOOK(u64,  get_dr6,	 (V), (vcpu))								\
+HOOK(void, set_dr6,	 (V, u64 dr6), (vcpu, dr6))						\
+HOOK(u64,  get_dr7,	 (V), (vcpu))								\
+HOOK(void, set_dr7,	 (V, u64 dr7), (vcpu, dr7))						\
+HOOK(void, set_tsc_offset, (V, u64 offset), (vcpu, offset))					\
+HOOK(void, set_pat,	 (V, u64 pat), (vcpu, pat))						\
+/* MSRs that live in the control block (FS_BASE … SYSENTER_EIP); false: not one. */		\
+HOOK(bool, get_msr,	 (V, u32 index, u64 *value), (vcpu, index, value))			\
+HOOK(bool, set_msr,	 (V, u32 index, u64 value), (vcpu, index, value))
 
-int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu);
-void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu);
-void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init);	/* INIT keeps MSRs */
+DECLARE_STATIC_KEY_TRUE(lucid_is_svm);	/* main.c */
 
-/* A stay in the guest: interrupts off, on one CPU, FPU loaded. */
-void lucid_hw_load(struct lucid_vcpu *vcpu);
-void lucid_hw_unload(struct lucid_vcpu *vcpu);
-void lucid_hw_save_host(void);		/* host state that an exit restores has changed */
-void lucid_hw_entry_failed(struct lucid_vcpu *vcpu);	/* after the stay */
-void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush);
-bool lucid_hw_enter(struct lucid_vcpu *vcpu);		/* false: the entry failed */
-int lucid_hw_exit_fast(struct lucid_vcpu *vcpu);	/* enum lucid_next or -errno */
-int lucid_hw_exit_atomic(struct lucid_vcpu *vcpu);	/* interrupts on, preemption off */
-int lucid_hw_exit_mmio(struct lucid_vcpu *vcpu);	/* interrupts off, after LUCID_MMIO */
-int lucid_hw_exit_slow(struct lucid_vcpu *vcpu);	/* may sleep */
-bool lucid_hw_inject(struct lucid_vcpu *vcpu);		/* the next of @vcpu->events; more? */
-void lucid_hw_interrupt_window(struct lucid_vcpu *vcpu, bool on);
-bool lucid_hw_nmi_allowed(struct lucid_vcpu *vcpu);
-void lucid_hw_set_nmi_masked(struct lucid_vcpu *vcpu, bool masked);
-
-void lucid_hw_skip(struct lucid_vcpu *vcpu, u64 next);	/* an instruction is done */
-
-u64 lucid_hw_get_rip(struct lucid_vcpu *vcpu);
-u64 lucid_hw_get_linear_rip(struct lucid_vcpu *vcpu);	/* with CS's base */
-void lucid_hw_set_rip(struct lucid_vcpu *vcpu, u64 rip);
-u64 lucid_hw_get_rflags(struct lucid_vcpu *vcpu);
-void lucid_hw_set_rflags(struct lucid_vcpu *vcpu, u64 rflags);
-bool lucid_hw_get_shadow(struct lucid_vcpu *vcpu);	/* of STI, MOV SS */
-void lucid_hw_set_shadow(struct lucid_vcpu *vcpu, bool shadow);
-int lucid_hw_get_cpl(struct lucid_vcpu *vcpu);
+#define LUCID_HW_DECLARE(ret, name, params, args)						\
+	ret svm_##name params;									\
+	ret vmx_##name params;									\
+	static __always_inline ret lucid_hw_##name params					\
+	{											\
+		return static_branch_likely(&lucid_is_svm) ? svm_##name args : vmx_##name args;	\
+	}
+LUCID_HW_CONTRACT(LUCID_HW_DECLARE)
+#undef LUCID_HW_DECLARE
+#undef V
 
 /* Segments: LUCID_SEG_ES… of decode.h, and these two. */
 #define LUCID_SEG_TR	6
 #define LUCID_SEG_LDTR	7
-void lucid_hw_get_seg(struct lucid_vcpu *vcpu, int seg, struct kvm_segment *s);
-void lucid_hw_set_seg(struct lucid_vcpu *vcpu, int seg, const struct kvm_segment *s);
-void lucid_hw_get_dt(struct lucid_vcpu *vcpu, bool idt, struct kvm_dtable *d);
-void lucid_hw_set_dt(struct lucid_vcpu *vcpu, bool idt, const struct kvm_dtable *d);
 
-/* Values that passed the checks of x86/: what the guest is to see. */
-void lucid_hw_set_cr0(struct lucid_vcpu *vcpu, u64 cr0);
-void lucid_hw_set_cr4(struct lucid_vcpu *vcpu, u64 cr4);
-void lucid_hw_set_efer(struct lucid_vcpu *vcpu, u64 efer);
-u64 lucid_hw_get_cr2(struct lucid_vcpu *vcpu);
-void lucid_hw_set_cr2(struct lucid_vcpu *vcpu, u64 cr2);
-u64 lucid_hw_get_cr3(struct lucid_vcpu *vcpu);
-void lucid_hw_set_cr3(struct lucid_vcpu *vcpu, u64 cr3);
-u64 lucid_hw_get_dr6(struct lucid_vcpu *vcpu);
-void lucid_hw_set_dr6(struct lucid_vcpu *vcpu, u64 dr6);
-u64 lucid_hw_get_dr7(struct lucid_vcpu *vcpu);
-void lucid_hw_set_dr7(struct lucid_vcpu *vcpu, u64 dr7);
-void lucid_hw_set_cr8(struct lucid_vcpu *vcpu, u64 cr8);
-void lucid_hw_set_tsc_offset(struct lucid_vcpu *vcpu, u64 offset);
-void lucid_hw_set_pat(struct lucid_vcpu *vcpu, u64 pat);
-u64 lucid_hw_exit_code(struct lucid_vcpu *vcpu);	/* of the last exit */
-bool lucid_hw_exit_was_host(struct lucid_vcpu *vcpu);	/* interrupt, NMI, #MC: served */
-const char *lucid_hw_exit_name(u32 index, u32 *code);	/* NULL: no such index */
-/* After SET_CPUID2: intercepts of instructions the guest is not to have. */
-void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu);
-
-/* MSRs that live in the control block (FS_BASE … SYSENTER_EIP); false: not one. */
-bool lucid_hw_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value);
-bool lucid_hw_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value);
+/*
+ * An event as EVENTINJ and EXITINTINFO (APM vol. 2, "Event Injection") and as
+ * the VM-entry interruption and IDT-vectoring information fields (SDM vol. 3C,
+ * "VM-Entry Controls for Event Injection") encode it alike.
+ */
+#define LUCID_EVENT_VECTOR	0x000000ffu
+#define LUCID_EVENT_TYPE	0x00000700u
+#define LUCID_EVENT_INTR	0x00000000u
+#define LUCID_EVENT_NMI		0x00000200u
+#define LUCID_EVENT_EXCEPTION	0x00000300u
+#define LUCID_EVENT_SOFT	0x00000400u	/* INT n */
+#define LUCID_EVENT_HAS_ERROR	0x00000800u
+#define LUCID_EVENT_VALID	0x80000000u
 
 /* ---- main.c ---- */
 int lucid_hw_get(void);		/* one more VM: virtualization on, everywhere */

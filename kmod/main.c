@@ -33,6 +33,7 @@
 #include "lucid.h"
 
 struct lucid_hw_caps lucid_hw_caps;
+DEFINE_STATIC_KEY_TRUE(lucid_is_svm);
 DEFINE_PER_CPU(bool, lucid_cpu_enabled);
 DEFINE_PER_CPU(struct lucid_tlb_cpu, lucid_tlb_cpus);
 
@@ -54,7 +55,7 @@ static int cpu_enable(void)
 		return r;
 	/* Another hypervisor may have been here: nothing is known of the TLB. */
 	lucid_tlb_cpu_init(this_cpu_ptr(&lucid_tlb_cpus), lucid_hw_caps.nr_tags,
-			   lucid_hw_caps.flush_by_tag);
+			   lucid_hw_caps.flush_by_tag, lucid_hw_caps.root_tagged);
 	this_cpu_write(lucid_cpu_enabled, true);
 	return 0;
 }
@@ -96,6 +97,9 @@ int lucid_hw_get(void)
 	if (lucid_rebooting) {
 		r = -EBUSY;
 	} else if (!lucid_hw_users) {
+		r = lucid_hw_acquire();
+		if (r)
+			goto out;
 		cpus_read_lock();
 		on_each_cpu(cpu_enable_ipi, &failed, 1);
 		r = atomic_read(&failed);
@@ -104,7 +108,10 @@ int lucid_hw_get(void)
 		else
 			lucid_hw_on = true;
 		cpus_read_unlock();
+		if (r)
+			lucid_hw_release();
 	}
+out:
 	if (!r)
 		lucid_hw_users++;
 	mutex_unlock(&lucid_hw_lock);
@@ -120,6 +127,7 @@ void lucid_hw_put(void)
 		lucid_hw_on = false;
 		on_each_cpu(cpu_disable_ipi, NULL, 1);
 		cpus_read_unlock();
+		lucid_hw_release();
 	}
 	mutex_unlock(&lucid_hw_lock);
 }
@@ -184,6 +192,10 @@ static int __init lucid_init(void)
 		pr_err("the kernel does not know the TSC's frequency: no guest could keep time\n");
 		return -ENODEV;
 	}
+	/* Hygon's CPUs are AMD's design, Centaur's and Zhaoxin's have VMX. */
+	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON)
+		static_branch_disable(&lucid_is_svm);
 	r = lucid_hw_probe();
 	if (r)
 		return r;

@@ -77,7 +77,7 @@ static int take_requests(struct lucid_vcpu *vcpu)
 	}
 	if (test_and_clear_bit(LUCID_REQ_NMI, &vcpu->requests)) {
 		/* One can wait behind the one being served; one more if none is. */
-		unsigned int limit = vcpu->events.nmi.masked || vcpu->events.nmi.injected ? 1 : 2;
+		unsigned int limit = lucid_hw_nmi_masked(vcpu) || vcpu->events.nmi.injected ? 1 : 2;
 		unsigned int n = vcpu->events.nmi.pending + atomic_xchg(&vcpu->nmi_queued, 0);
 
 		vcpu->events.nmi.pending = min(n, limit);
@@ -121,16 +121,18 @@ static __always_inline bool host_wants_cpu(struct lucid_vcpu *vcpu, bool again)
 }
 
 /*
- * Interrupts off again after they were on in a stay.  modify_ldt() in another
- * thread may have given this CPU a new LDTR, by IPI: what is restored after the
- * next exit must not be the old one, whose memory is being freed.
+ * Interrupts off again after they were on in a stay.  What an exit restores may
+ * have changed by IPI: on VMX CR4; on both the LDTR, when another thread called
+ * modify_ldt() (the old LDT's memory is being freed).
  */
-static __always_inline void interrupts_off_again(void)
+static void interrupts_off_again(struct lucid_vcpu *vcpu)
 {
 	local_irq_disable();
+	if (!static_branch_likely(&lucid_is_svm))
+		lucid_hw_save_host(vcpu);
 #ifdef CONFIG_MODIFY_LDT_SYSCALL
-	if (unlikely(READ_ONCE(current->mm->context.ldt)))
-		lucid_hw_save_host();
+	else if (unlikely(READ_ONCE(current->mm->context.ldt)))
+		lucid_hw_save_host(vcpu);
 #endif
 }
 
@@ -189,7 +191,7 @@ static int stay(struct lucid_vcpu *vcpu)
 		if (unlikely(READ_ONCE(vcpu->irq.check)) && vcpu->vm->irq.in_kernel)
 			lucid_irq_before_entry(vcpu);
 		if (unlikely(vcpu->events_armed))
-			vcpu->events_armed = lucid_hw_inject(vcpu);
+			vcpu->events_armed = lucid_inject(vcpu);
 		choose_tag(vcpu, tc, cpu, &tag);
 		if (unlikely(vcpu->stats.timed))
 			account_exit(vcpu, rdtsc());
@@ -222,7 +224,7 @@ static int stay(struct lucid_vcpu *vcpu)
 			/* The host's interrupt is taken here, as guest time. */
 			local_irq_enable();
 			nop();
-			interrupts_off_again();
+			interrupts_off_again(vcpu);
 			if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
 				break;
 			continue;
@@ -230,7 +232,7 @@ static int stay(struct lucid_vcpu *vcpu)
 		if (r == LUCID_ATOMIC) {
 			local_irq_enable();
 			r = lucid_hw_exit_atomic(vcpu);
-			interrupts_off_again();
+			interrupts_off_again(vcpu);
 			if (likely(r == LUCID_REENTER) && likely(this_cpu_read(lucid_cpu_enabled)))
 				continue;
 		}
@@ -333,6 +335,7 @@ static int run_loop(struct lucid_vcpu *vcpu)
 			r = lucid_emulate_step(vcpu);
 		} else {
 			lucid_fpu_enter(vcpu);
+			lucid_hw_arrive(vcpu);
 			local_irq_disable();
 			r = stay(vcpu);
 			local_irq_enable();
@@ -530,6 +533,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 		if (r)
 			break;
 		lucid_fpu_enter(vcpu);
+		lucid_hw_arrive(vcpu);
 		local_irq_disable();
 		if (this_cpu_read(lucid_cpu_enabled)) {
 			lucid_hw_load(vcpu);
@@ -552,7 +556,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 				if (lucid_hw_exit_was_host(vcpu)) {
 					local_irq_enable();
 					nop();
-					interrupts_off_again();
+					interrupts_off_again(vcpu);
 					continue;
 				}
 				left--;

@@ -225,7 +225,7 @@ static int try_map(struct lucid_vm *vm, struct lucid_table_cache *tc, struct fau
 	}
 	if (f->readonly)
 		host.writable = false;
-	if (host.level == LUCID_LEVEL_2M && !fits_2m(slot, f->gfn))
+	if (host.level == LUCID_LEVEL_2M && (lucid_pt.only_4k || !fits_2m(slot, f->gfn)))
 		host.level = LUCID_LEVEL_4K;
 	r = lucid_pt_install(vm, tc, f->gfn, &host, host.level, f->write);
 	if (!r && host.level == LUCID_LEVEL_4K)

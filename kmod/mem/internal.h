@@ -42,7 +42,7 @@ u64 *lucid_pt_window(const struct lucid_mem *mem, u64 gfn);
 void lucid_pt_zap(struct lucid_vm *vm, u64 start, u64 end, bool may_sleep,
 		  struct lucid_zap *zap);
 void lucid_pt_zap_finish(struct lucid_vm *vm, struct lucid_zap *zap);
-bool lucid_pt_age(struct lucid_mem *mem, u64 start, u64 end, bool clear);
+bool lucid_pt_age(struct lucid_vm *vm, u64 start, u64 end, bool clear);
 
 /*
  * Fill the empty 4K entry @entry (lucid_pt_window()) for a page that the guest

@@ -82,17 +82,17 @@ struct lucid_mem {
 };
 
 /*
- * What the bits of a nested entry are called: one table a format (NPT now, EPT
- * later), so that the code knows only the names.  Chosen once, at load.
+ * What the bits of a nested entry are called: one table a format (NPT, EPT), so that the code knows only the names.  Chosen once, at load.
  */
 struct lucid_pt_format {
 	u64 present;		/* any of these set: the entry is in use */
 	u64 table;		/* all the bits of an entry that points to a table */
 	u64 leaf;		/* all the bits of a leaf that may be read and executed */
 	u64 write;		/* added to a leaf that may be written */
-	u64 accessed, dirty;	/* set by the CPU */
+	u64 accessed, dirty;	/* set by the CPU; 0 where it keeps none */
 	u64 large;		/* a leaf above the last level */
 	u64 address;		/* where the host-physical address is */
+	bool only_4k;		/* no large leaf may be executed (iTLB multihit) */
 };
 
 extern struct lucid_pt_format lucid_pt;

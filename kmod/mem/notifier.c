@@ -102,7 +102,7 @@ static bool age_hva(struct lucid_vm *vm, unsigned long start, unsigned long end,
 	slots = lucid_mem_slots(vm);
 	for (i = 0; i < slots->nr; i++)
 		if (slot_gfns(&slots->slot[i], start, end, &first, &last))
-			young |= lucid_pt_age(mem, first, last, clear);
+			young |= lucid_pt_age(vm, first, last, clear);
 	/*
 	 * A CPU that has the entry cached does not set A again.  So that an A
 	 * of 0 always means "in no TLB", clearing it moves the epoch: the next

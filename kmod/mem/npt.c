@@ -33,17 +33,41 @@ int __init lucid_mem_module_init(void)
 	 * U/S is set everywhere (APM vol. 2, "Nested Page Faults and
 	 * Intercepts").  NX stays 0: everything may be executed.
 	 */
-	lucid_pt = (struct lucid_pt_format) {
+	static const struct lucid_pt_format npt = {
 		.present	= _PAGE_PRESENT,
-		.table		= _PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED |
-				  sme_me_mask,
-		.leaf		= _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED | sme_me_mask,
+		.table		= _PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED,
+		.leaf		= _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED,
 		.write		= _PAGE_RW,
 		.accessed	= _PAGE_ACCESSED,
 		.dirty		= _PAGE_DIRTY,
 		.large		= _PAGE_PSE,
-		.address	= PTE_PFN_MASK & ~sme_me_mask,
+		.address	= GENMASK_ULL(51, 12),
 	};
+	/*
+	 * EPT: R, W, X; RAM is write-back whatever the guest's PAT says (type 6,
+	 * ignore PAT); A and D are bits 8 and 9, if EPTP turns them on (SDM
+	 * vol. 3C, "EPT Translation Mechanism").
+	 */
+	static const struct lucid_pt_format ept = {
+		.present	= 7,
+		.table		= 7,
+		.leaf		= 1 | 4 | 6 << 3 | BIT(6) | BIT(8),
+		.write		= 2,
+		.accessed	= BIT(8),
+		.dirty		= BIT(9),
+		.large		= BIT(7),
+		.address	= GENMASK_ULL(51, 12),
+	};
+
+	lucid_pt = static_branch_likely(&lucid_is_svm) ? npt : ept;
+	lucid_pt.table |= sme_me_mask;
+	lucid_pt.leaf |= sme_me_mask;
+	lucid_pt.address &= ~sme_me_mask;
+	if (!lucid_hw_caps.accessed_dirty) {
+		lucid_pt.leaf &= ~lucid_pt.accessed;
+		lucid_pt.accessed = lucid_pt.dirty = 0;
+	}
+	lucid_pt.only_4k = lucid_hw_caps.only_4k;
 	return 0;
 }
 
@@ -52,17 +76,24 @@ void lucid_mem_module_exit(void)
 	rcu_barrier();		/* free_table_rcu */
 }
 
+/* NPT has as many levels as the host's own tables; of EPT we use four. */
+static unsigned int pt_levels(void)
+{
+	return static_branch_likely(&lucid_is_svm) && pgtable_l5_enabled() ? 5 : 4;
+}
+
 /**
  * lucid_mem_gpa_bits - how wide a guest-physical address may be
  *
  * What the host's CPU has, and no more than the nested tables reach: NPT is
- * walked in the host's own paging mode (APM vol. 2, "Nested Paging").
+ * walked in the host's own paging mode (APM vol. 2, "Nested Paging"), EPT with
+ * four levels.
  * Context: any.
  */
 unsigned int lucid_mem_gpa_bits(void)
 {
 	return min_t(unsigned int, boot_cpu_data.x86_phys_bits,
-		     pgtable_l5_enabled() ? 52 : 48);
+		     pt_levels() == 5 ? 52 : 48);
 }
 
 static u64 *entry_table(u64 entry)
@@ -122,7 +153,7 @@ int lucid_pt_create(struct lucid_mem *mem)
 	if (!mem->root)
 		return -ENOMEM;
 	mem->root_pa = __sme_pa(mem->root);
-	mem->levels = pgtable_l5_enabled() ? 5 : 4;
+	mem->levels = pt_levels();
 	mem->root_shift = PAGE_SHIFT + 9 * (mem->levels - 1);
 	mem->nr_tables = 1;
 	return 0;
@@ -359,7 +390,9 @@ void lucid_pt_zap_finish(struct lucid_vm *vm, struct lucid_zap *zap)
 	zap->changed = false;
 }
 
-static bool age_table(u64 *table, unsigned int level, u64 base, u64 start, u64 end, bool clear)
+/* *removed: a leaf went, where the CPU keeps no A bit to clear. */
+static bool age_table(struct lucid_mem *mem, u64 *table, unsigned int level, u64 base, u64 start,
+		      u64 end, bool clear, bool *removed)
 {
 	u64 gfns = entry_gfns(level);
 	u64 last = min(end, base + PTRS_PER_PTE * gfns);
@@ -373,7 +406,15 @@ static bool age_table(u64 *table, unsigned int level, u64 base, u64 start, u64 e
 		if (!(old & lucid_pt.present))
 			continue;
 		if (!is_leaf(old, level)) {
-			young |= age_table(entry_table(old), level - 1, gfn, start, end, clear);
+			young |= age_table(mem, entry_table(old), level - 1, gfn, start, end,
+					   clear, removed);
+		} else if (unlikely(!lucid_pt.accessed)) {
+			young = true;
+			if (clear) {
+				WRITE_ONCE(*entry, 0);
+				count_leaf(mem, level, -1);
+				*removed = true;
+			}
 		} else if (old & lucid_pt.accessed) {
 			young = true;
 			/* The CPU may be setting D in the same entry. */
@@ -386,14 +427,23 @@ static bool age_table(u64 *table, unsigned int level, u64 base, u64 start, u64 e
 
 /**
  * lucid_pt_age - has the guest touched these pages?
- * @mem: the VM's memory
+ * @vm: the VM
  * @start: first gfn
  * @end: last gfn + 1
  * @clear: and start anew; the caller moves the epoch, see SAFETY.md
  *
+ * A CPU whose EPT keeps no A bits cannot tell: what is mapped counts as touched,
+ * and is unmapped (and flushed at once) to see whether it is asked for again.
+ *
  * Context: mem->lock held.
  */
-bool lucid_pt_age(struct lucid_mem *mem, u64 start, u64 end, bool clear)
+bool lucid_pt_age(struct lucid_vm *vm, u64 start, u64 end, bool clear)
 {
-	return age_table(mem->root, mem->levels, 0, start, end, clear);
+	struct lucid_mem *mem = &vm->mem;
+	bool removed = false;
+	bool young = age_table(mem, mem->root, mem->levels, 0, start, end, clear, &removed);
+
+	if (removed)
+		lucid_mem_changed(vm);
+	return young;
 }

@@ -2,9 +2,9 @@
 /*
  * Why the guest left, and what is done about it.
  *
- * An exit is served in the nearest place that can: lucid_hw_exit_fast() with
- * interrupts off, re-entering at once; lucid_hw_exit_atomic() with interrupts
- * on, still in the stay; lucid_hw_exit_slow() outside, where it may sleep.
+ * An exit is served in the nearest place that can: svm_exit_fast() with
+ * interrupts off, re-entering at once; svm_exit_atomic() with interrupts
+ * on, still in the stay; svm_exit_slow() outside, where it may sleep.
  * Fast and slow share svm_exit(): with @atomic set it answers LUCID_SLOW, and
  * has changed nothing, where it would have to sleep.
  */
@@ -55,11 +55,11 @@ static u32 svm_exit_index(u64 code)
 }
 
 /**
- * lucid_hw_exit_name - the name of a counter
+ * svm_exit_name - the name of a counter
  * @index: of vcpu->stats.exit[]
  * @code: the hardware's exit code, if it has a name
  */
-const char *lucid_hw_exit_name(u32 index, u32 *code)
+const char *svm_exit_name(u32 index, u32 *code)
 {
 #define SVM_NAME(number, name) { number, name },
 	static const struct { u32 code; const char *name; } names[] = {
@@ -77,23 +77,29 @@ const char *lucid_hw_exit_name(u32 index, u32 *code)
 	return "other";
 }
 
-u64 lucid_hw_exit_code(struct lucid_vcpu *vcpu)
+u64 svm_exit_code(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->control.exit_code;
 }
 
 /* ---- stepping over an instruction -------------------------------------------- */
 
-/*
- * Where the instruction that was intercepted ends.  The CPU tells (NRIPS), or
- * it is fetched and decoded.  By then another vCPU may have changed it: if it
- * is not @id any more the guest is to run what stands there now.
+/**
+ * svm_next_rip - where the instruction that was intercepted ends
+ * @vcpu: the vCPU
+ * @id: LUCID_I_, what it was
+ * @atomic: do not sleep
+ * @next: the RIP behind it
+ *
+ * The CPU tells (NRIPS), or it is fetched and decoded.  By then another vCPU may
+ * have changed it: if it is not @id any more the guest is to run what stands
+ * there now.
  *
  * Return: LUCID_REENTER with *@next set; LUCID_REENTER_IRQ: run it again;
  * LUCID_SLOW: not to be had without sleeping; or an exception was queued
  * (also LUCID_REENTER_IRQ).
  */
-static int svm_next_rip(struct lucid_vcpu *vcpu, enum lucid_insn_id id, bool atomic, u64 *next)
+int svm_next_rip(struct lucid_vcpu *vcpu, int id, bool atomic, u64 *next)
 {
 	struct vmcb *vmcb = vcpu->hw->vmcb;
 	int r;
@@ -110,108 +116,30 @@ static int svm_next_rip(struct lucid_vcpu *vcpu, enum lucid_insn_id id, bool ato
 	return r ? LUCID_SLOW : LUCID_REENTER_IRQ;
 }
 
-/* The instruction is done: go on behind it. */
-static void svm_commit_rip(struct lucid_vcpu *vcpu, u64 next)
+/**
+ * svm_skip - go on behind an instruction whose end is known
+ * @vcpu: the vCPU
+ * @next: the RIP there
+ */
+void svm_skip(struct lucid_vcpu *vcpu, u64 next)
 {
 	struct vmcb *vmcb = vcpu->hw->vmcb;
 
-	/* Outside of 64-bit mode RIP has 32 bits; bit 9 of attrib is CS.L. */
-	if (!((vmcb->save.efer & EFER_LMA) && (vmcb->save.cs.attrib & BIT(9))))
+	/* Outside of 64-bit mode RIP has 32 bits. */
+	if (!svm_in_64bit(vcpu))
 		next = (u32)next;
 	vmcb->save.rip = next;
 	vmcb->control.int_state = 0;
 	if (unlikely(vmcb->save.rflags & (X86_EFLAGS_RF | X86_EFLAGS_TF))) {
 		vmcb->save.rflags &= ~(u64)X86_EFLAGS_RF;
-		if (lucid_hw_get_rflags(vcpu) & X86_EFLAGS_TF) {
-			lucid_hw_set_dr6(vcpu, vmcb->save.dr6 | DR_STEP);
+		if (svm_get_rflags(vcpu) & X86_EFLAGS_TF) {
+			svm_set_dr6(vcpu, vmcb->save.dr6 | DR_STEP);
 			lucid_queue_exception(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
 		}
 	}
 }
 
-/**
- * lucid_hw_skip - go on behind an instruction whose end is known
- * @vcpu: the vCPU
- * @next: the RIP there
- */
-void lucid_hw_skip(struct lucid_vcpu *vcpu, u64 next)
-{
-	svm_commit_rip(vcpu, next);
-}
-
 /* ---- handlers ---------------------------------------------------------------- */
-
-static int svm_exception(struct lucid_vcpu *vcpu, u8 vector, s64 error)
-{
-	lucid_queue_exception(vcpu, vector, error);
-	return LUCID_REENTER;
-}
-
-static int svm_undefined(struct lucid_vcpu *vcpu)
-{
-	return svm_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
-}
-
-static int svm_cpuid(struct lucid_vcpu *vcpu, bool atomic)
-{
-	u64 next;
-	int r = svm_next_rip(vcpu, LUCID_I_CPUID, atomic, &next);
-
-	if (likely(r == LUCID_REENTER)) {
-		lucid_cpuid_exec(vcpu);
-		svm_commit_rip(vcpu, next);
-	}
-	return r;
-}
-
-static int svm_hypercall(struct lucid_vcpu *vcpu, bool atomic)
-{
-	struct vmcb *vmcb = vcpu->hw->vmcb;
-	bool long_mode = (vmcb->save.efer & EFER_LMA) && (vmcb->save.cs.attrib & BIT(9));
-	s64 answer = -KVM_ENOSYS;
-	u64 next;
-	int r = svm_next_rip(vcpu, LUCID_I_VMMCALL, atomic, &next);
-
-	if (r != LUCID_REENTER)
-		return r;
-	if (vmcb->save.cpl)
-		answer = -KVM_EPERM;
-	else if ((u32)vcpu->regs[LUCID_RAX] == KVM_HC_VAPIC_POLL_IRQ)
-		answer = 0;
-	vcpu->regs[LUCID_RAX] = long_mode ? (u64)answer : (u32)answer;
-	svm_commit_rip(vcpu, next);
-	return LUCID_REENTER;
-}
-
-static int svm_msr(struct lucid_vcpu *vcpu, bool atomic)
-{
-	bool write = vcpu->hw->vmcb->control.exit_info_1;
-	u32 index = vcpu->regs[LUCID_RCX];
-	u64 next, value;
-	int r;
-
-	/* It is loaded for the whole stay: let this one end first. */
-	if (write && index == MSR_TSC_AUX && atomic)
-		return LUCID_SLOW;
-	r = svm_next_rip(vcpu, write ? LUCID_I_WRMSR : LUCID_I_RDMSR, atomic, &next);
-
-	if (r != LUCID_REENTER)
-		return r;
-	if (write) {
-		value = (u32)vcpu->regs[LUCID_RAX] | vcpu->regs[LUCID_RDX] << 32;
-		r = lucid_msr_set(vcpu, index, value, false);
-	} else {
-		r = lucid_msr_get(vcpu, index, &value, false);
-		if (!r) {
-			vcpu->regs[LUCID_RAX] = (u32)value;
-			vcpu->regs[LUCID_RDX] = value >> 32;
-		}
-	}
-	if (r)
-		return svm_exception(vcpu, X86_TRAP_GP, 0);
-	svm_commit_rip(vcpu, next);
-	return LUCID_REENTER;
-}
 
 static int svm_ioio(struct lucid_vcpu *vcpu, bool atomic)
 {
@@ -229,49 +157,17 @@ static int svm_ioio(struct lucid_vcpu *vcpu, bool atomic)
 			 control->exit_info_2);
 }
 
-/* Instructions that are done by doing nothing, or by leaving for userspace. */
-static int svm_skip(struct lucid_vcpu *vcpu, enum lucid_insn_id id, bool atomic)
-{
-	u64 next;
-	int r = svm_next_rip(vcpu, id, atomic, &next);
-
-	if (r == LUCID_REENTER)
-		svm_commit_rip(vcpu, next);
-	return r;
-}
-
 /*
  * Guest memory is cached memory of the host's: nothing to write back, and
  * nothing may be lost.  (QEMU's CPU gives INVD the exit code of WBINVD.)
  */
 static int svm_wbinvd(struct lucid_vcpu *vcpu, bool atomic)
 {
-	int r = svm_skip(vcpu, LUCID_I_WBINVD, atomic);
+	int r = lucid_exec_nothing(vcpu, LUCID_I_WBINVD, atomic);
 
 	if (r == LUCID_REENTER_IRQ && !vcpu->events.exception.pending)
-		r = svm_skip(vcpu, LUCID_I_INVD, atomic);
+		r = lucid_exec_nothing(vcpu, LUCID_I_INVD, atomic);
 	return r;
-}
-
-static int svm_hlt(struct lucid_vcpu *vcpu, bool atomic)
-{
-	int r = svm_skip(vcpu, LUCID_I_HLT, atomic);
-
-	return r == LUCID_REENTER ? lucid_halt(vcpu) : r;
-}
-
-static int svm_xsetbv(struct lucid_vcpu *vcpu, bool atomic)
-{
-	u64 next, value = (u32)vcpu->regs[LUCID_RAX] | vcpu->regs[LUCID_RDX] << 32;
-	int r = svm_next_rip(vcpu, LUCID_I_XSETBV, atomic, &next);
-
-	if (r != LUCID_REENTER)
-		return r;
-	if (vcpu->hw->vmcb->save.cpl ||
-	    lucid_fpu_set_xcr0(vcpu, vcpu->regs[LUCID_RCX], value))
-		return svm_exception(vcpu, X86_TRAP_GP, 0);
-	svm_commit_rip(vcpu, next);
-	return LUCID_REENTER;
 }
 
 /* MOV CRn, CLTS, LMSW, SMSW: decoded, done outside of the stay. */
@@ -280,13 +176,6 @@ static int svm_cr(struct lucid_vcpu *vcpu, bool atomic)
 	if (atomic)
 		return LUCID_SLOW;
 	return lucid_cr_access(vcpu);
-}
-
-static int svm_dr(struct lucid_vcpu *vcpu, bool atomic)
-{
-	if (atomic)
-		return LUCID_SLOW;
-	return lucid_dr_access(vcpu);
 }
 
 /*
@@ -313,24 +202,10 @@ static int svm_debug(struct lucid_vcpu *vcpu)
 				return LUCID_REENTER;
 		}
 	}
-	return svm_exception(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
+	return lucid_raise(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
 }
 
-/* A machine check belongs to the host, whoever was running. */
-static int svm_machine_check(void)
-{
-#ifdef CONFIG_X86_MCE
-	struct pt_regs regs = {
-		.cs = 3,	/* as if from user mode: the kernel's own state is sane */
-		.flags = X86_EFLAGS_IF,
-	};
-
-	do_machine_check(&regs);
-#endif
-	return LUCID_REENTER;
-}
-
-/* The IRET that ends an NMI is about to run; see lucid_hw_enter(). */
+/* The IRET that ends an NMI is about to run; see svm_enter(). */
 static int svm_iret(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
@@ -343,53 +218,18 @@ static int svm_iret(struct lucid_vcpu *vcpu)
 	return LUCID_REENTER;
 }
 
-/* A triple fault.  The VMCB is undefined now (APM vol. 2, "Shutdown Intercept"). */
-static int svm_shutdown(struct lucid_vcpu *vcpu)
-{
-	lucid_vcpu_reset(vcpu, false);
-	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
-	return LUCID_TO_USER;
-}
-
-static int svm_unexpected(struct lucid_vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->run;
-
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	run->internal.suberror = KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON;
-	run->internal.ndata = 2;
-	run->internal.data[0] = vcpu->hw->vmcb->control.exit_code;
-	run->internal.data[1] = vcpu->last_cpu;
-	return LUCID_TO_USER;
-}
-
 static int svm_nested_fault(struct lucid_vcpu *vcpu, bool atomic)
 {
 	struct vmcb_control *control = &vcpu->hw->vmcb->control;
 	u64 error = control->exit_info_1;
 	unsigned int access = 0;
-	int r;
 
 	if (error & SVM_NPF_WRITE)
 		access |= LUCID_ACCESS_WRITE;
 	if (error & SVM_NPF_EXEC)
 		access |= LUCID_ACCESS_EXEC;
-	r = lucid_mem_fault(vcpu->vm, &vcpu->tables, control->exit_info_2, access, atomic);
-	if (likely(r == LUCID_FAULT_MAPPED)) {
-		vcpu->stats.nested_faults++;
-		return LUCID_REENTER;
-	}
-	/*
-	 * An event could not be delivered: the IDT, the stack or the TSS is no
-	 * RAM.  The instruction at RIP has nothing to do with it.
-	 */
-	if (r == LUCID_FAULT_MMIO && (control->exit_int_info & SVM_EVENT_VALID))
-		return atomic ? LUCID_SLOW : lucid_emulation_exit(vcpu, NULL);
-	if (r == LUCID_FAULT_MMIO)
-		return atomic ? LUCID_MMIO : lucid_mmio(vcpu);
-	if (r == -EAGAIN)
-		return atomic ? LUCID_SLOW : LUCID_REENTER;
-	return r;
+	return lucid_nested_fault(vcpu, control->exit_info_2, access,
+				  control->exit_int_info & SVM_EVENT_VALID, atomic);
 }
 
 /* ---- dispatch ---------------------------------------------------------------- */
@@ -406,49 +246,50 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case SVM_EXIT_WRITE_CR8:
 		return svm_cr(vcpu, atomic);
 	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
-		return svm_dr(vcpu, atomic);
+		return lucid_exec_dr(vcpu, atomic);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_DB:
 		return svm_debug(vcpu);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_AC:
-		return svm_exception(vcpu, X86_TRAP_AC,
+		return lucid_raise(vcpu, X86_TRAP_AC,
 				     (u32)vcpu->hw->vmcb->control.exit_info_1);
 	case SVM_EXIT_EXCP_BASE + X86_TRAP_MC:
-		return svm_machine_check();
+		return lucid_machine_check();
 	case SVM_EXIT_INTR:
 	case SVM_EXIT_NMI:	/* taken by the host at STGI */
 	case SVM_EXIT_SMI:
 	case SVM_EXIT_INIT:
 		return LUCID_REENTER_IRQ;
 	case SVM_EXIT_VINTR:
-		lucid_hw_interrupt_window(vcpu, false);
+		svm_interrupt_window(vcpu, false);
 		WRITE_ONCE(vcpu->irq.check, true);
 		return LUCID_REENTER;
 	case SVM_EXIT_CPUID:
-		return svm_cpuid(vcpu, atomic);
+		return lucid_exec_cpuid(vcpu, atomic);
 	case SVM_EXIT_IRET:
 		return svm_iret(vcpu);
 	case SVM_EXIT_RDPMC:
-		return svm_exception(vcpu, X86_TRAP_GP, 0);	/* no counters offered */
+		return lucid_raise(vcpu, X86_TRAP_GP, 0);	/* no counters offered */
 	case SVM_EXIT_INVD:
 	case SVM_EXIT_WBINVD:
 		return svm_wbinvd(vcpu, atomic);
 	case SVM_EXIT_HLT:
-		return svm_hlt(vcpu, atomic);
+		return lucid_exec_hlt(vcpu, atomic);
 	case SVM_EXIT_IOIO:
 		return svm_ioio(vcpu, atomic);
 	case SVM_EXIT_MSR:
-		return svm_msr(vcpu, atomic);
+		return lucid_exec_msr(vcpu, vcpu->hw->vmcb->control.exit_info_1, atomic);
 	case SVM_EXIT_SHUTDOWN:
-		return atomic ? LUCID_SLOW : svm_shutdown(vcpu);
+		/* The VMCB is undefined now (APM vol. 2, "Shutdown Intercept"). */
+		return lucid_exec_shutdown(vcpu, atomic);
 	case SVM_EXIT_VMMCALL:
-		return svm_hypercall(vcpu, atomic);
+		return lucid_exec_hypercall(vcpu, LUCID_I_VMMCALL, atomic);
 	case SVM_EXIT_MONITOR:
-		return svm_skip(vcpu, LUCID_I_MONITOR, atomic);	/* as KVM: no operation */
+		return lucid_exec_nothing(vcpu, LUCID_I_MONITOR, atomic);	/* as KVM: no operation */
 	case SVM_EXIT_MWAIT:
 	case SVM_EXIT_MWAIT_COND:
-		return svm_skip(vcpu, LUCID_I_MWAIT, atomic);
+		return lucid_exec_nothing(vcpu, LUCID_I_MWAIT, atomic);
 	case SVM_EXIT_XSETBV:
-		return svm_xsetbv(vcpu, atomic);
+		return lucid_exec_xsetbv(vcpu, atomic);
 	case SVM_EXIT_VMRUN:	/* the guest has no SVM */
 	case SVM_EXIT_VMLOAD:
 	case SVM_EXIT_VMSAVE:
@@ -463,11 +304,11 @@ static int svm_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case 0x0a0:		/* INVLPGB */
 	case 0x0a3:		/* MCOMMIT */
 	case 0x0a4:		/* TLBSYNC */
-		return svm_undefined(vcpu);
+		return lucid_raise(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
 	case SVM_EXIT_NPF:
 		return atomic ? LUCID_ATOMIC : svm_nested_fault(vcpu, false);
 	}
-	return svm_unexpected(vcpu);
+	return lucid_exit_unexpected(vcpu);
 }
 
 /* An access to the local APIC's page: no need to look for a slot. */
@@ -480,8 +321,8 @@ static bool svm_is_apic(struct lucid_vcpu *vcpu)
 	       !(control->exit_int_info & SVM_EVENT_VALID);
 }
 
-/** lucid_hw_exit_fast - serve the exit with interrupts off, or say where it must be */
-int lucid_hw_exit_fast(struct lucid_vcpu *vcpu)
+/** svm_exit_fast - serve the exit with interrupts off, or say where it must be */
+int svm_exit_fast(struct lucid_vcpu *vcpu)
 {
 	u64 code = vcpu->hw->vmcb->control.exit_code;
 
@@ -494,23 +335,23 @@ int lucid_hw_exit_fast(struct lucid_vcpu *vcpu)
 	if (code == SVM_EXIT_INTR)
 		return LUCID_REENTER_IRQ;
 	if (code == SVM_EXIT_CPUID)
-		return svm_cpuid(vcpu, true);
+		return lucid_exec_cpuid(vcpu, true);
 	if (code == SVM_EXIT_MSR)
-		return svm_msr(vcpu, true);
+		return lucid_exec_msr(vcpu, vcpu->hw->vmcb->control.exit_info_1, true);
 	return svm_exit(vcpu, true);
 }
 
-/** lucid_hw_exit_atomic - interrupts on, preemption off, in the stay */
-int lucid_hw_exit_atomic(struct lucid_vcpu *vcpu)
+/** svm_exit_atomic - interrupts on, preemption off, in the stay */
+int svm_exit_atomic(struct lucid_vcpu *vcpu)
 {
 	return svm_nested_fault(vcpu, true);
 }
 
 /**
- * lucid_hw_exit_mmio - after an LUCID_MMIO, with interrupts off again
+ * svm_exit_mmio - after an LUCID_MMIO, with interrupts off again
  * @vcpu: the vCPU
  */
-int lucid_hw_exit_mmio(struct lucid_vcpu *vcpu)
+int svm_exit_mmio(struct lucid_vcpu *vcpu)
 {
 	const struct vmcb_control *control = &vcpu->hw->vmcb->control;
 
@@ -521,18 +362,18 @@ int lucid_hw_exit_mmio(struct lucid_vcpu *vcpu)
 }
 
 /* For lucid_bench_floor(), which serves nothing else. */
-bool lucid_hw_exit_was_host(struct lucid_vcpu *vcpu)
+bool svm_exit_was_host(struct lucid_vcpu *vcpu)
 {
 	u64 code = vcpu->hw->vmcb->control.exit_code;
 
 	if (code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC)
-		svm_machine_check();
+		lucid_machine_check();
 	return code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC ||
 	       (code >= SVM_EXIT_INTR && code <= SVM_EXIT_INIT);
 }
 
-/** lucid_hw_exit_slow - outside of the stay: may sleep and touch user memory */
-int lucid_hw_exit_slow(struct lucid_vcpu *vcpu)
+/** svm_exit_slow - outside of the stay: may sleep and touch user memory */
+int svm_exit_slow(struct lucid_vcpu *vcpu)
 {
 	return svm_exit(vcpu, false);
 }

@@ -10,12 +10,12 @@
 
 #include "svm.h"
 
-u64 lucid_hw_get_rip(struct lucid_vcpu *vcpu)
+u64 svm_get_rip(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.rip;
 }
 
-u64 lucid_hw_get_linear_rip(struct lucid_vcpu *vcpu)
+u64 svm_get_linear_rip(struct lucid_vcpu *vcpu)
 {
 	const struct vmcb_save *save = &vcpu->hw->vmcb->save;
 
@@ -24,12 +24,12 @@ u64 lucid_hw_get_linear_rip(struct lucid_vcpu *vcpu)
 	return (u32)(save->cs.base + save->rip);
 }
 
-void lucid_hw_set_rip(struct lucid_vcpu *vcpu, u64 rip)
+void svm_set_rip(struct lucid_vcpu *vcpu, u64 rip)
 {
 	vcpu->hw->vmcb->save.rip = rip;
 }
 
-u64 lucid_hw_get_rflags(struct lucid_vcpu *vcpu)
+u64 svm_get_rflags(struct lucid_vcpu *vcpu)
 {
 	u64 rflags = vcpu->hw->vmcb->save.rflags;
 
@@ -39,7 +39,7 @@ u64 lucid_hw_get_rflags(struct lucid_vcpu *vcpu)
 	return rflags;
 }
 
-void lucid_hw_set_rflags(struct lucid_vcpu *vcpu, u64 rflags)
+void svm_set_rflags(struct lucid_vcpu *vcpu, u64 rflags)
 {
 	vcpu->hw->nmi_step_tf = rflags & X86_EFLAGS_TF;
 	if (vcpu->hw->nmi_step)
@@ -47,12 +47,12 @@ void lucid_hw_set_rflags(struct lucid_vcpu *vcpu, u64 rflags)
 	vcpu->hw->vmcb->save.rflags = rflags | X86_EFLAGS_FIXED;
 }
 
-bool lucid_hw_get_shadow(struct lucid_vcpu *vcpu)
+bool svm_get_shadow(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->control.int_state & SVM_INTERRUPT_SHADOW;
 }
 
-void lucid_hw_set_shadow(struct lucid_vcpu *vcpu, bool shadow)
+void svm_set_shadow(struct lucid_vcpu *vcpu, bool shadow)
 {
 	if (shadow)
 		vcpu->hw->vmcb->control.int_state |= SVM_INTERRUPT_SHADOW;
@@ -60,9 +60,16 @@ void lucid_hw_set_shadow(struct lucid_vcpu *vcpu, bool shadow)
 		vcpu->hw->vmcb->control.int_state &= ~(u64)SVM_INTERRUPT_SHADOW;
 }
 
-int lucid_hw_get_cpl(struct lucid_vcpu *vcpu)
+int svm_get_cpl(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.cpl;
+}
+
+bool svm_in_64bit(struct lucid_vcpu *vcpu)
+{
+	const struct vmcb_save *save = &vcpu->hw->vmcb->save;
+
+	return (save->efer & EFER_LMA) && (save->cs.attrib & SVM_SEG_L);
 }
 
 /* ---- segments ---------------------------------------------------------- */
@@ -84,7 +91,7 @@ static struct vmcb_seg *svm_seg(struct lucid_vcpu *vcpu, int seg)
 }
 
 /* attrib: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11 */
-void lucid_hw_get_seg(struct lucid_vcpu *vcpu, int seg, struct kvm_segment *s)
+void svm_get_seg(struct lucid_vcpu *vcpu, int seg, struct kvm_segment *s)
 {
 	const struct vmcb_seg *v = svm_seg(vcpu, seg);
 
@@ -124,7 +131,7 @@ void lucid_hw_get_seg(struct lucid_vcpu *vcpu, int seg, struct kvm_segment *s)
 	}
 }
 
-void lucid_hw_set_seg(struct lucid_vcpu *vcpu, int seg, const struct kvm_segment *s)
+void svm_set_seg(struct lucid_vcpu *vcpu, int seg, const struct kvm_segment *s)
 {
 	struct vmcb_seg *v = svm_seg(vcpu, seg);
 
@@ -139,14 +146,14 @@ void lucid_hw_set_seg(struct lucid_vcpu *vcpu, int seg, const struct kvm_segment
 	svm_dirty(vcpu, SVM_CLEAN_SEG);
 }
 
-void lucid_hw_get_dt(struct lucid_vcpu *vcpu, bool idt, struct kvm_dtable *d)
+void svm_get_dt(struct lucid_vcpu *vcpu, bool idt, struct kvm_dtable *d)
 {
 	const struct vmcb_seg *v = idt ? &vcpu->hw->vmcb->save.idtr : &vcpu->hw->vmcb->save.gdtr;
 
 	*d = (struct kvm_dtable) { .base = v->base, .limit = v->limit };
 }
 
-void lucid_hw_set_dt(struct lucid_vcpu *vcpu, bool idt, const struct kvm_dtable *d)
+void svm_set_dt(struct lucid_vcpu *vcpu, bool idt, const struct kvm_dtable *d)
 {
 	struct vmcb_seg *v = idt ? &vcpu->hw->vmcb->save.idtr : &vcpu->hw->vmcb->save.gdtr;
 
@@ -157,7 +164,7 @@ void lucid_hw_set_dt(struct lucid_vcpu *vcpu, bool idt, const struct kvm_dtable 
 
 /* ---- control registers --------------------------------------------------- */
 
-void lucid_hw_set_cr0(struct lucid_vcpu *vcpu, u64 cr0)
+void svm_set_cr0(struct lucid_vcpu *vcpu, u64 cr0)
 {
 	/*
 	 * Caching stays on: the memory is the host's, and CR0.CD = 0 with NW = 1
@@ -170,7 +177,7 @@ void lucid_hw_set_cr0(struct lucid_vcpu *vcpu, u64 cr0)
 	svm_dirty(vcpu, SVM_CLEAN_CRX);
 }
 
-void lucid_hw_set_cr4(struct lucid_vcpu *vcpu, u64 cr4)
+void svm_set_cr4(struct lucid_vcpu *vcpu, u64 cr4)
 {
 	/* Without MCE a machine check in the guest would shut the CPU down. */
 	u64 hw_cr4 = cr4 | (__read_cr4() & X86_CR4_MCE);
@@ -180,7 +187,7 @@ void lucid_hw_set_cr4(struct lucid_vcpu *vcpu, u64 cr4)
 	svm_dirty(vcpu, SVM_CLEAN_CRX);
 }
 
-void lucid_hw_set_efer(struct lucid_vcpu *vcpu, u64 efer)
+void svm_set_efer(struct lucid_vcpu *vcpu, u64 efer)
 {
 	/*
 	 * VMRUN wants SVME (APM vol. 2, "Canonicalization and Consistency
@@ -193,51 +200,56 @@ void lucid_hw_set_efer(struct lucid_vcpu *vcpu, u64 efer)
 	svm_dirty(vcpu, SVM_CLEAN_CRX);
 }
 
-u64 lucid_hw_get_cr2(struct lucid_vcpu *vcpu)
+u64 svm_get_cr2(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.cr2;
 }
 
-void lucid_hw_set_cr2(struct lucid_vcpu *vcpu, u64 cr2)
+void svm_set_cr2(struct lucid_vcpu *vcpu, u64 cr2)
 {
 	vcpu->hw->vmcb->save.cr2 = cr2;
 	svm_dirty(vcpu, SVM_CLEAN_CR2);
 }
 
-u64 lucid_hw_get_cr3(struct lucid_vcpu *vcpu)
+u64 svm_get_cr3(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.cr3;
 }
 
-void lucid_hw_set_cr3(struct lucid_vcpu *vcpu, u64 cr3)
+void svm_set_cr3(struct lucid_vcpu *vcpu, u64 cr3)
 {
 	vcpu->hw->vmcb->save.cr3 = cr3;
 	svm_dirty(vcpu, SVM_CLEAN_CRX);
 }
 
-u64 lucid_hw_get_dr6(struct lucid_vcpu *vcpu)
+/* Under nested paging they are read from memory on every walk. */
+void svm_set_pdptes(struct lucid_vcpu *vcpu, const u64 *pdpte)
+{
+}
+
+u64 svm_get_dr6(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.dr6;
 }
 
-void lucid_hw_set_dr6(struct lucid_vcpu *vcpu, u64 dr6)
+void svm_set_dr6(struct lucid_vcpu *vcpu, u64 dr6)
 {
 	vcpu->hw->vmcb->save.dr6 = dr6;
 	svm_dirty(vcpu, SVM_CLEAN_DRX);
 }
 
-u64 lucid_hw_get_dr7(struct lucid_vcpu *vcpu)
+u64 svm_get_dr7(struct lucid_vcpu *vcpu)
 {
 	return vcpu->hw->vmcb->save.dr7;
 }
 
-void lucid_hw_set_dr7(struct lucid_vcpu *vcpu, u64 dr7)
+void svm_set_dr7(struct lucid_vcpu *vcpu, u64 dr7)
 {
 	vcpu->hw->vmcb->save.dr7 = dr7;
 	svm_dirty(vcpu, SVM_CLEAN_DRX);
 }
 
-void lucid_hw_set_cr8(struct lucid_vcpu *vcpu, u64 cr8)
+void svm_set_cr8(struct lucid_vcpu *vcpu, u64 cr8)
 {
 	struct vmcb_control *control = &vcpu->hw->vmcb->control;
 
@@ -247,13 +259,13 @@ void lucid_hw_set_cr8(struct lucid_vcpu *vcpu, u64 cr8)
 	svm_dirty(vcpu, SVM_CLEAN_INTR);
 }
 
-void lucid_hw_set_tsc_offset(struct lucid_vcpu *vcpu, u64 offset)
+void svm_set_tsc_offset(struct lucid_vcpu *vcpu, u64 offset)
 {
 	vcpu->hw->vmcb->control.tsc_offset = offset;
 	svm_dirty(vcpu, SVM_CLEAN_INTERCEPTS);
 }
 
-void lucid_hw_set_pat(struct lucid_vcpu *vcpu, u64 pat)
+void svm_set_pat(struct lucid_vcpu *vcpu, u64 pat)
 {
 	vcpu->hw->vmcb->save.g_pat = pat;
 	svm_dirty(vcpu, SVM_CLEAN_NP);
@@ -261,7 +273,7 @@ void lucid_hw_set_pat(struct lucid_vcpu *vcpu, u64 pat)
 
 /* ---- MSRs in the control block --------------------------------------------- */
 
-static u64 *svm_msr(struct lucid_vcpu *vcpu, u32 index)
+static u64 *msr_field(struct lucid_vcpu *vcpu, u32 index)
 {
 	struct vmcb_save *save = &vcpu->hw->vmcb->save;
 
@@ -280,18 +292,18 @@ static u64 *svm_msr(struct lucid_vcpu *vcpu, u32 index)
 	return NULL;
 }
 
-bool lucid_hw_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value)
+bool svm_get_msr(struct lucid_vcpu *vcpu, u32 index, u64 *value)
 {
-	u64 *msr = svm_msr(vcpu, index);
+	u64 *msr = msr_field(vcpu, index);
 
 	if (msr)
 		*value = *msr;
 	return msr;
 }
 
-bool lucid_hw_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value)
+bool svm_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value)
 {
-	u64 *msr = svm_msr(vcpu, index);
+	u64 *msr = msr_field(vcpu, index);
 
 	if (msr)
 		*msr = value;

@@ -16,11 +16,11 @@
  *                                                hw_breakpoint_restore() if in use
  *   DR0-3                                      the same; loaded only while the guest
  *                                                has a breakpoint on
- *   DR6                                        lucid_hw_unload()
+ *   DR6                                        svm_unload()
  *   CR2                                        nobody: the host reads it only right
  *                                                after its own #PF
- *   XCR0, XSS                                  lucid_hw_enter(), around VMRUN
- *   TSC_AUX                                    lucid_hw_unload(), before anyone can
+ *   XCR0, XSS                                  svm_enter(), around VMRUN
+ *   TSC_AUX                                    svm_unload(), before anyone can
  *                                                reach user mode
  *   SPEC_CTRL, PRED_CMD, DEBUGCTL, perf MSRs   intercepted: never the guest's
  *   perf counters                              "host only" counting: amd_pmu_enable_virt
@@ -64,21 +64,16 @@ static bool svm_emulated;
 /* ---- the machine ------------------------------------------------------- */
 
 /**
- * lucid_hw_probe - is there SVM, and is it good enough?
+ * svm_probe - is there SVM, and is it good enough?
  *
  * Return: 0; -ENODEV without SVM or nested paging, -EOPNOTSUPP when firmware
  * switched it off (VM_CR.SVMDIS); one line in the log says which.
  */
-int lucid_hw_probe(void)
+int svm_probe(void)
 {
 	u64 vm_cr;
 	u32 edx;
 
-	if (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
-	    boot_cpu_data.x86_vendor != X86_VENDOR_HYGON) {
-		pr_err("this CPU is not AMD's or Hygon's: no SVM (VMX comes in a later version)\n");
-		return -ENODEV;
-	}
 	/* X86_FEATURE_SVM is cleared by the kernel when firmware locks it. */
 	if (!(cpuid_ecx(0x80000001) & BIT(2))) {
 		pr_err("this CPU has no SVM (in a virtual machine: is nesting enabled?)\n");
@@ -98,6 +93,7 @@ int lucid_hw_probe(void)
 		.nr_tags = cpuid_ebx(SVM_CPUID_FUNC),
 		.flush_by_tag = edx & BIT(6),
 		.insn_len = nrips && (edx & BIT(3)),
+		.accessed_dirty = true,
 	};
 	svm_emulated = boot_cpu_has(X86_FEATURE_HYPERVISOR);
 	if (lucid_hw_caps.nr_tags < 2) {
@@ -133,7 +129,7 @@ static const u32 svm_direct_msrs[] = {
 	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
 };
 
-int lucid_hw_setup(void)
+int svm_setup(void)
 {
 	unsigned int i;
 	int cpu;
@@ -158,11 +154,11 @@ int lucid_hw_setup(void)
 	}
 	return 0;
 err:
-	lucid_hw_unsetup();
+	svm_unsetup();
 	return -ENOMEM;
 }
 
-void lucid_hw_unsetup(void)
+void svm_unsetup(void)
 {
 	int cpu;
 
@@ -179,12 +175,12 @@ void lucid_hw_unsetup(void)
 }
 
 /**
- * lucid_hw_cpu_enable - turn SVM on, on this CPU
+ * svm_cpu_enable - turn SVM on, on this CPU
  *
  * Context: interrupts off.
  * Return: 0; -EBUSY if EFER.SVME is set already: someone else's.
  */
-int lucid_hw_cpu_enable(void)
+int svm_cpu_enable(void)
 {
 	struct svm_cpu *sc = this_cpu_ptr(&svm_cpus);
 	u64 efer;
@@ -206,7 +202,7 @@ int lucid_hw_cpu_enable(void)
 }
 
 /* Context: interrupts off. */
-void lucid_hw_cpu_disable(void)
+void svm_cpu_disable(void)
 {
 	u64 efer;
 
@@ -216,9 +212,19 @@ void lucid_hw_cpu_disable(void)
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
 
+/* The kernel needs to know nothing of SVM in use: see main.c, "crash". */
+int svm_acquire(void)
+{
+	return 0;
+}
+
+void svm_release(void)
+{
+}
+
 /* ---- a vCPU -------------------------------------------------------------- */
 
-int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu)
+int svm_vcpu_create(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = kzalloc(sizeof(*hw), GFP_KERNEL_ACCOUNT);
 
@@ -234,7 +240,7 @@ int lucid_hw_vcpu_create(struct lucid_vcpu *vcpu)
 	return 0;
 }
 
-void lucid_hw_vcpu_destroy(struct lucid_vcpu *vcpu)
+void svm_vcpu_destroy(struct lucid_vcpu *vcpu)
 {
 	if (!vcpu->hw)
 		return;
@@ -264,13 +270,13 @@ static const u8 svm_intercepts[] = {
 };
 
 /**
- * lucid_hw_vcpu_reset - the control block of a CPU that was just reset
+ * svm_vcpu_reset - the control block of a CPU that was just reset
  * @vcpu: the vCPU
  * @init: INIT, which keeps the MSRs
  *
  * What x86/state.c sets through the contract (segments, CRs) comes after.
  */
-void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
+void svm_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	struct vmcb *vmcb = hw->vmcb;
@@ -296,10 +302,10 @@ void lucid_hw_vcpu_reset(struct lucid_vcpu *vcpu, bool init)
 	vmcb->save.dr6 = DR6_RESERVED;
 	vmcb->save.dr7 = 0x400;
 	vmcb->save.rflags = X86_EFLAGS_FIXED;
-	lucid_hw_cpuid_changed(vcpu);
+	svm_cpuid_changed(vcpu);
 }
 
-void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu)
+void svm_cpuid_changed(struct lucid_vcpu *vcpu)
 {
 	bool has_rdtscp = boot_cpu_has(X86_FEATURE_RDTSCP);
 	bool has_invpcid = boot_cpu_has(X86_FEATURE_INVPCID);
@@ -312,27 +318,33 @@ void lucid_hw_cpuid_changed(struct lucid_vcpu *vcpu)
 /* ---- a stay in the guest ------------------------------------------------- */
 
 /**
- * lucid_hw_save_host - what VMLOAD is to restore after each exit
+ * svm_save_host - what VMLOAD is to restore after each exit
+ * @vcpu: the vCPU
  *
  * Context: interrupts off, in a stay.
  */
-void lucid_hw_save_host(void)
+void svm_save_host(struct lucid_vcpu *vcpu)
 {
 	asm volatile("vmsave %0" : : "a" (this_cpu_read(svm_cpus.host_pa)) : "memory");
 }
 
+/* A VMCB is memory: nothing has to be fetched from the CPU of before. */
+void svm_arrive(struct lucid_vcpu *vcpu)
+{
+}
+
 /**
- * lucid_hw_load - the CPU is this vCPU's until lucid_hw_unload()
+ * svm_load - the CPU is this vCPU's until svm_unload()
  * @vcpu: the vCPU
  *
  * Context: interrupts off.
  */
-void lucid_hw_load(struct lucid_vcpu *vcpu)
+void svm_load(struct lucid_vcpu *vcpu)
 {
 	struct svm_cpu *sc = this_cpu_ptr(&svm_cpus);
 	int cpu = smp_processor_id();
 
-	lucid_hw_save_host();
+	svm_save_host(vcpu);
 	/* With nothing new, neither state nor event, no entry is refused. */
 	if (svm_emulated && (vcpu->events_armed ||
 			     vcpu->hw->vmcb->control.clean != SVM_CLEAN_ALL)) {
@@ -357,8 +369,8 @@ void lucid_hw_load(struct lucid_vcpu *vcpu)
 		wrmsrl(MSR_TSC_AUX, vcpu->msrs.tsc_aux);
 }
 
-/* Context: interrupts off, on the CPU of lucid_hw_load(). */
-void lucid_hw_unload(struct lucid_vcpu *vcpu)
+/* Context: interrupts off, on the CPU of svm_load(). */
+void svm_unload(struct lucid_vcpu *vcpu)
 {
 	const struct vmcb_save *save = &vcpu->hw->vmcb->save;
 
@@ -372,7 +384,7 @@ void lucid_hw_unload(struct lucid_vcpu *vcpu)
 	vcpu->hw->tsc_aux_loaded = false;
 }
 
-void lucid_hw_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush)
+void svm_set_tag(struct lucid_vcpu *vcpu, u32 tag, enum lucid_tlb_flush flush)
 {
 	struct vmcb *vmcb = vcpu->hw->vmcb;
 
@@ -393,74 +405,22 @@ static __always_inline bool svm_xcr0_differs(struct lucid_vcpu *vcpu)
 	return (vcpu->cr4 & X86_CR4_OSXSAVE) && vcpu->fpu.xcr0 != lucid_fpu_host_xcr0();
 }
 
-static noinstr void svm_enter(struct lucid_vcpu *vcpu, u64 host_pa)
+static noinstr void svm_guest(struct lucid_vcpu *vcpu, u64 host_pa)
 {
 	lucid_guest_state_enter();
 	svm_vmrun(vcpu->hw->vmcb_pa, vcpu->regs, host_pa);
 	lucid_guest_state_exit();
 }
 
-/* What was being delivered when the guest left is to be delivered again. */
-static void svm_requeue(struct lucid_vcpu *vcpu, u32 info, u32 error)
-{
-	struct lucid_events *ev = &vcpu->events;
-
-	switch (info & SVM_EVENT_TYPE) {
-	case SVM_EVENT_INTR:
-		ev->interrupt.injected = ev->interrupt.again = true;
-		ev->interrupt.soft = false;
-		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
-		break;
-	case SVM_EVENT_NMI:
-		ev->nmi.injected = true;
-		break;
-	case SVM_EVENT_EXCEPTION:
-		/* INT3 and INTO: RIP is still theirs, they run again. */
-		if ((info & SVM_EVENT_VECTOR) == X86_TRAP_BP ||
-		    (info & SVM_EVENT_VECTOR) == X86_TRAP_OF)
-			return;
-		ev->exception.injected = true;
-		ev->exception.vector = info & SVM_EVENT_VECTOR;
-		ev->exception.has_error = info & SVM_EVENT_HAS_ERROR;
-		ev->exception.error = error;
-		break;
-	case SVM_EVENT_SOFT:
-		/* INT n runs again, unless it was not an instruction but ours. */
-		if ((vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_SOFT)
-			return;
-		ev->interrupt.injected = ev->interrupt.again = true;
-		ev->interrupt.soft = true;
-		ev->interrupt.vector = info & SVM_EVENT_VECTOR;
-		break;
-	}
-	vcpu->events_armed = true;
-}
-
-static void svm_event_done(struct lucid_vcpu *vcpu, u32 info)
-{
-	struct lucid_events *ev = &vcpu->events;
-
-	switch (info & SVM_EVENT_TYPE) {
-	case SVM_EVENT_EXCEPTION:
-		ev->exception.injected = false;
-		break;
-	case SVM_EVENT_NMI:
-		ev->nmi.injected = false;
-		break;
-	default:
-		ev->interrupt.injected = ev->interrupt.again = ev->interrupt.overtaken = false;
-	}
-}
-
 /**
- * lucid_hw_enter - VMRUN, once
+ * svm_enter - VMRUN, once
  * @vcpu: the vCPU
  *
- * Context: interrupts off, between lucid_hw_load() and _unload().
+ * Context: interrupts off, between svm_load() and _unload().
  * Return: false if the CPU refused the control block: nothing was flushed,
  * nothing injected, no guest instruction has run.
  */
-bool lucid_hw_enter(struct lucid_vcpu *vcpu)
+bool svm_enter(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	struct vmcb *vmcb = hw->vmcb;
@@ -489,7 +449,7 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 	if (unlikely(xss))
 		wrmsrl(MSR_IA32_XSS, 0);
 
-	svm_enter(vcpu, this_cpu_read(svm_cpus.host_pa));
+	svm_guest(vcpu, this_cpu_read(svm_cpus.host_pa));
 
 	if (unlikely(xss))
 		wrmsrl(MSR_IA32_XSS, lucid_fpu_host_xss());
@@ -512,7 +472,7 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 
 	if (unlikely(vmcb->control.exit_code == (u64)SVM_EXIT_ERR ||
 		     (s32)vmcb->control.exit_code == SVM_EXIT_ERR)) {
-		/* Now, before anybody looks at it: see lucid_hw_entry_failed(). */
+		/* Now, before anybody looks at it: see svm_entry_failed(). */
 		if (hw->kept_valid)
 			memcpy(&vmcb->save, hw->kept, SVM_KEPT);
 		/*
@@ -538,12 +498,13 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 
 	info = hw->injecting;
 	if (unlikely(info)) {
-		svm_event_done(vcpu, info);
+		lucid_event_delivered(vcpu, info);
 		vmcb->control.event_inj = 0;
 	}
 	info = vmcb->control.exit_int_info;
 	if (unlikely(info & SVM_EVENT_VALID))
-		svm_requeue(vcpu, info, vmcb->control.exit_int_error);
+		lucid_event_cut_short(vcpu, info, vmcb->control.exit_int_error,
+				      hw->injecting);
 	hw->injecting = 0;
 
 	/* The IRET that ends an NMI has been executed once RIP moves. */
@@ -557,13 +518,13 @@ bool lucid_hw_enter(struct lucid_vcpu *vcpu)
 }
 
 /**
- * lucid_hw_entry_failed - after a stay that ended with a refused entry
+ * svm_entry_failed - after a stay that ended with a refused entry
  * @vcpu: the vCPU
  *
  * Real CPUs leave the guest's state as it was.  QEMU's writes the host's
  * registers into it: nobody is to see those.
  */
-void lucid_hw_entry_failed(struct lucid_vcpu *vcpu)
+void svm_entry_failed(struct lucid_vcpu *vcpu)
 {
 	/* Not kept: it was refused in the middle of a stay, for what the guest did. */
 	if (svm_emulated && !vcpu->hw->kept_valid)
@@ -586,27 +547,42 @@ static void svm_window(struct lucid_vcpu *vcpu, bool on)
 }
 
 /**
- * lucid_hw_interrupt_window - exit as soon as the guest can take an interrupt
+ * svm_interrupt_window - exit as soon as the guest can take an interrupt
  * @vcpu: the vCPU
  * @on: ask for it, or no longer
  *
  * Context: any; vcpu->lock.
  */
-void lucid_hw_interrupt_window(struct lucid_vcpu *vcpu, bool on)
+void svm_interrupt_window(struct lucid_vcpu *vcpu, bool on)
 {
 	if (on != !!(vcpu->hw->vmcb->control.int_ctl & SVM_V_IRQ))
 		svm_window(vcpu, on);
 }
 
-static void svm_put_event(struct lucid_vcpu *vcpu, u32 event, u32 error)
+u32 svm_injecting(struct lucid_vcpu *vcpu)
 {
-	vcpu->hw->vmcb->control.event_inj = event | SVM_EVENT_VALID;
+	return vcpu->hw->injecting;
+}
+
+/**
+ * svm_put_event - inject it with the next entry
+ * @vcpu: the vCPU
+ * @info: LUCID_EVENT_
+ * @error: the error code, if it has one
+ */
+void svm_put_event(struct lucid_vcpu *vcpu, u32 info, u32 error)
+{
+	vcpu->hw->vmcb->control.event_inj = info | SVM_EVENT_VALID;
 	vcpu->hw->vmcb->control.event_inj_error = error;
-	vcpu->hw->injecting = event | SVM_EVENT_VALID;
+	vcpu->hw->injecting = info | SVM_EVENT_VALID;
+	if ((info & SVM_EVENT_TYPE) == SVM_EVENT_NMI && !vcpu->events.nmi.masked) {
+		vcpu->events.nmi.masked = true;
+		svm_intercept_set(vcpu, SVM_ICPT_IRET, true);
+	}
 }
 
 /* An NMI waits for the guest's IRET, or for the end of a shadow. */
-static void svm_nmi_window(struct lucid_vcpu *vcpu)
+static void svm_step_to_nmi(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 
@@ -633,73 +609,39 @@ static void svm_cancel_step(struct lucid_vcpu *vcpu)
 }
 
 /**
- * lucid_hw_inject - put the most urgent of @vcpu->events into the next entry
+ * svm_nmi_window - after the choice of the next event: what do NMIs wait for?
  * @vcpu: the vCPU
  *
- * Order: what was cut short, then exceptions, NMI, interrupts (APM vol. 2,
- * "Priority Among Simultaneous Exceptions and Interrupts").
- * Context: interrupts off.  Return: true if more is waiting behind it.
+ * Context: interrupts off.
  */
-bool lucid_hw_inject(struct lucid_vcpu *vcpu)
+void svm_nmi_window(struct lucid_vcpu *vcpu)
 {
-	struct lucid_events *ev = &vcpu->events;
-	bool took_interrupt = false, hold;
+	bool waiting = vcpu->events.nmi.pending;
 
-	/*
-	 * An exception goes before an interrupt that userspace has queued; that
-	 * one must then wait until the handler lets interrupts in.
-	 */
-	if (ev->exception.pending && !ev->exception.injected) {
-		ev->interrupt.overtaken = ev->interrupt.injected;
-		ev->exception.pending = false;
-		ev->exception.injected = true;
-	}
-	hold = ev->interrupt.overtaken &&
-	       (!(vcpu->hw->vmcb->save.rflags & X86_EFLAGS_IF) || lucid_hw_get_shadow(vcpu));
-
-	if (ev->exception.injected) {
-		svm_put_event(vcpu, SVM_EVENT_EXCEPTION | ev->exception.vector |
-			      (ev->exception.has_error ? SVM_EVENT_HAS_ERROR : 0),
-			      ev->exception.error);
-	} else if (ev->nmi.injected) {
-		svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
-	} else if (ev->interrupt.injected && !hold) {
-		svm_put_event(vcpu, (ev->interrupt.soft ? SVM_EVENT_SOFT : SVM_EVENT_INTR) |
-			      ev->interrupt.vector, 0);
-		took_interrupt = true;
-	} else if (ev->nmi.pending) {
-		if (lucid_hw_nmi_allowed(vcpu)) {
-			ev->nmi.pending--;
-			ev->nmi.injected = true;
-			ev->nmi.masked = true;
-			svm_intercept_set(vcpu, SVM_ICPT_IRET, true);
-			svm_put_event(vcpu, SVM_EVENT_NMI | X86_TRAP_NMI, 0);
-		}
-	}
-	if (ev->nmi.pending && !vcpu->hw->injecting) {
-		svm_nmi_window(vcpu);
+	if (waiting && !vcpu->hw->injecting) {
+		svm_step_to_nmi(vcpu);
 	} else if (unlikely(vcpu->hw->injecting)) {
 		/* The TF of our step must not reach the guest's stack. */
 		svm_cancel_step(vcpu);
 		/* The NMI is next: an interrupt of the host's ends the guest right there. */
-		if (ev->nmi.pending)
+		if (waiting)
 			smp_send_reschedule(smp_processor_id());
 	}
-	if (ev->interrupt.injected && hold)
-		lucid_hw_interrupt_window(vcpu, true);
-	return ev->nmi.pending || ev->exception.pending ||
-	       (ev->nmi.injected && (vcpu->hw->injecting & SVM_EVENT_TYPE) != SVM_EVENT_NMI) ||
-	       (ev->interrupt.injected && !took_interrupt);
 }
 
-/** lucid_hw_nmi_allowed - could the guest take an NMI at this very instruction? */
-bool lucid_hw_nmi_allowed(struct lucid_vcpu *vcpu)
+bool svm_nmi_masked(struct lucid_vcpu *vcpu)
 {
-	return !vcpu->events.nmi.masked && !lucid_hw_get_shadow(vcpu);
+	return vcpu->events.nmi.masked;
 }
 
-/** lucid_hw_set_nmi_masked - between NMI and IRET, or not (KVM_SET_VCPU_EVENTS) */
-void lucid_hw_set_nmi_masked(struct lucid_vcpu *vcpu, bool masked)
+/** svm_nmi_allowed - could the guest take an NMI at this very instruction? */
+bool svm_nmi_allowed(struct lucid_vcpu *vcpu)
+{
+	return !vcpu->events.nmi.masked && !svm_get_shadow(vcpu);
+}
+
+/** svm_set_nmi_masked - between NMI and IRET, or not (KVM_SET_VCPU_EVENTS) */
+void svm_set_nmi_masked(struct lucid_vcpu *vcpu, bool masked)
 {
 	vcpu->events.nmi.masked = masked;
 	vcpu->hw->nmi_iret = false;

@@ -19,8 +19,8 @@
 struct lucid_hw_vcpu {
 	struct vmcb *vmcb;
 	u64 vmcb_pa;
-	bool kept_valid;	/* no entry since lucid_hw_load() made @kept */
-	u8 kept[SVM_KEPT];	/* under an emulator: see lucid_hw_entry_failed() */
+	bool kept_valid;	/* no entry since svm_load() made @kept */
+	u8 kept[SVM_KEPT];	/* under an emulator: see svm_entry_failed() */
 	u32 injecting;		/* event_inj of the entry under way, 0: none */
 	bool tsc_aux_loaded;	/* the guest's, for this stay */
 	bool nmi_iret;		/* the guest is at the IRET that ends its NMI */

@@ -30,6 +30,10 @@
  * "New tag" costs no flush while clean tags are left, else a flush of all.
  * "This tag" is one flush by ASID where the CPU has it; without, the vCPU
  * moves on to a clean tag, which leaves everybody else's entries alone.
+ * Where entries are kept by the nested-table root as well, whatever the tag (VMX:
+ * guest-physical mappings, SDM vol. 3C, "Caching Translation Information"), a
+ * new tag is not enough: all rows but GUEST and WARM flush the root, with all
+ * its tags.
  * A flush of all that is owed (CPU bring-up, rollover) wins over everything
  * and stays owed until an entry has certainly happened: a VMRUN that fails its
  * consistency checks flushed nothing (lucid_tlb_commit is not called then).
@@ -42,14 +46,17 @@
  *      an offline/online cycle stay void
  * @nr_tags: number of tags the CPU has, tag 0 (the host's) included; >= 2
  * @flush_by_tag: the CPU can flush one tag (SVM: FlushByAsid)
+ * @root_tagged: it keeps entries by nested-table root as well (VMX: EPTP)
  */
-void lucid_tlb_cpu_init(struct lucid_tlb_cpu *tc, u32 nr_tags, bool flush_by_tag)
+void lucid_tlb_cpu_init(struct lucid_tlb_cpu *tc, u32 nr_tags, bool flush_by_tag,
+			bool root_tagged)
 {
 	tc->generation++;
 	tc->first = 1;
 	tc->last = nr_tags - 1;
 	tc->next = tc->first;
 	tc->flush_by_tag = flush_by_tag;
+	tc->root_tagged = root_tagged;
 	tc->flush_all = true;
 }
 
@@ -115,6 +122,9 @@ struct lucid_tlb_decision lucid_tlb_decide(struct lucid_tlb_cpu *tc,
 			tv->epoch = epoch;
 		}
 	}
+	/* A clean tag says nothing of what the VM left here under its root. */
+	if (tc->root_tagged && d.cause != LUCID_TLB_WARM && d.cause != LUCID_TLB_GUEST)
+		d.flush = LUCID_TLB_FLUSH_ROOT;
 	if (tc->flush_all)
 		d.flush = LUCID_TLB_FLUSH_ALL;
 	return d;

@@ -18,6 +18,7 @@ struct lucid_tlb_cpu {
 	u32 next;		/* next tag to hand out */
 	u32 first, last;	/* tags we may use: never 0, the host's */
 	bool flush_by_tag;	/* the CPU can flush one tag alone */
+	bool root_tagged;	/* entries by nested-table root too, whatever the tag (VMX) */
 	bool flush_all;		/* owed since bring-up or rollover */
 };
 
@@ -34,6 +35,7 @@ struct lucid_tlb_vcpu {
 enum lucid_tlb_flush {
 	LUCID_TLB_KEEP,		/* every entry under this tag is still true */
 	LUCID_TLB_FLUSH_TAG,	/* drop this tag's entries */
+	LUCID_TLB_FLUSH_ROOT,	/* drop what was cached of the VM's nested tables, all tags */
 	LUCID_TLB_FLUSH_ALL,	/* drop every entry on this CPU */
 };
 
@@ -54,7 +56,8 @@ struct lucid_tlb_decision {
 	u64 epoch;		/* to record once the flush has taken effect */
 };
 
-void lucid_tlb_cpu_init(struct lucid_tlb_cpu *tc, u32 nr_tags, bool flush_by_tag);
+void lucid_tlb_cpu_init(struct lucid_tlb_cpu *tc, u32 nr_tags, bool flush_by_tag,
+			bool root_tagged);
 void lucid_tlb_vcpu_init(struct lucid_tlb_vcpu *tv);
 struct lucid_tlb_decision lucid_tlb_decide(struct lucid_tlb_cpu *tc,
 					   struct lucid_tlb_vcpu *tv,

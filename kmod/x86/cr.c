@@ -25,10 +25,10 @@ static bool in_64bit_mode(struct lucid_vcpu *vcpu)
 
 /*
  * Turning on PAE paging loads the four PDPTEs; reserved bits in a present one
- * raise #GP.  (Under nested paging the CPU reads them from memory again on
- * every walk.)
+ * raise #GP.  (Under AMD's nested paging the CPU reads them from memory again on
+ * every walk; Intel's has registers for them.)
  */
-static bool pdptes_valid(struct lucid_vcpu *vcpu)
+static bool load_pdptes(struct lucid_vcpu *vcpu)
 {
 	u64 reserved = ~((1ull << vcpu->cpuid.maxphyaddr) - 1) | 0x186;
 	u64 pdpte[4];
@@ -40,7 +40,20 @@ static bool pdptes_valid(struct lucid_vcpu *vcpu)
 	for (i = 0; i < 4; i++)
 		if ((pdpte[i] & 1) && (pdpte[i] & reserved))
 			return false;
+	lucid_hw_set_pdptes(vcpu, pdpte);
 	return true;
+}
+
+/**
+ * lucid_load_pdptes - PAE paging is on and CR3 has been set, not by the guest
+ * @vcpu: the vCPU
+ *
+ * Context: outside of a stay; may sleep.
+ * Return: 0 or LUCID_GP, and then nothing was loaded.
+ */
+int lucid_load_pdptes(struct lucid_vcpu *vcpu)
+{
+	return load_pdptes(vcpu) ? 0 : LUCID_GP;
 }
 
 /**
@@ -81,7 +94,7 @@ int lucid_set_cr0(struct lucid_vcpu *vcpu, u64 value)
 			lucid_hw_get_seg(vcpu, LUCID_SEG_CS, &cs);
 			if (!(vcpu->cr4 & X86_CR4_PAE) || cs.l)
 				return LUCID_GP;
-		} else if ((vcpu->cr4 & X86_CR4_PAE) && !pdptes_valid(vcpu)) {
+		} else if ((vcpu->cr4 & X86_CR4_PAE) && !load_pdptes(vcpu)) {
 			return LUCID_GP;
 		}
 	}
@@ -124,7 +137,7 @@ int lucid_set_cr4(struct lucid_vcpu *vcpu, u64 value)
 			return LUCID_GP;
 	} else if ((vcpu->cr0 & X86_CR0_PG) && (value & X86_CR4_PAE) &&
 		   (changed & (X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PSE | X86_CR4_SMEP)) &&
-		   !pdptes_valid(vcpu)) {
+		   !load_pdptes(vcpu)) {
 		return LUCID_GP;
 	}
 	if ((value & X86_CR4_PCIDE) && !(old & X86_CR4_PCIDE) &&
@@ -269,6 +282,37 @@ static int set_cr(struct lucid_vcpu *vcpu, unsigned int nr, u64 value)
 	return LUCID_GP;
 }
 
+/* The access is done, or was refused with LUCID_GP. */
+static int cr_done(struct lucid_vcpu *vcpu, int r, u64 next, u64 old_cr8)
+{
+	if (r)
+		return lucid_raise(vcpu, X86_TRAP_GP, 0);
+	lucid_hw_skip(vcpu, next);
+	/* A lower priority may let an interrupt through that userspace holds. */
+	if (vcpu->cr8 < old_cr8 && !vcpu->vm->irq.in_kernel) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return LUCID_TO_USER;
+	}
+	return LUCID_REENTER;
+}
+
+/**
+ * lucid_cr_write - MOV to CRn, CLTS or LMSW, decoded by the CPU
+ * @vcpu: the vCPU, at the instruction; privilege has been checked
+ * @nr: 0, 4, 8
+ * @value: what the register is to become
+ * @next: the RIP behind it
+ *
+ * Context: outside of a stay; may sleep.
+ * Return: enum lucid_next.
+ */
+int lucid_cr_write(struct lucid_vcpu *vcpu, unsigned int nr, u64 value, u64 next)
+{
+	u64 old_cr8 = vcpu->cr8;
+
+	return cr_done(vcpu, set_cr(vcpu, nr, value), next, old_cr8);
+}
+
 /* LMSW and SMSW may have a memory operand of 16 bits. */
 static int msw_access(struct lucid_vcpu *vcpu, bool store, u16 *value)
 {
@@ -337,18 +381,7 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 	} else {
 		return LUCID_REENTER;	/* changed by another vCPU: run what is there now */
 	}
-	if (r) {
-		lucid_queue_exception(vcpu, X86_TRAP_GP, 0);
-		return LUCID_REENTER;
-	}
-	lucid_hw_skip(vcpu, c->rip + insn->len);
-
-	/* A lower priority may let an interrupt through that userspace holds. */
-	if (vcpu->cr8 < old_cr8 && !vcpu->vm->irq.in_kernel) {
-		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
-		return LUCID_TO_USER;
-	}
-	return LUCID_REENTER;
+	return cr_done(vcpu, r, c->rip + insn->len, old_cr8);
 }
 
 /**

@@ -648,7 +648,7 @@ static void emul_effects(struct lucid_vcpu *vcpu, struct lucid_emul_ctxt *c)
 			lucid_hw_set_seg(vcpu, i, &c->seg[i]);
 	if (c->effects & LUCID_EMUL_SHADOW)
 		lucid_hw_set_shadow(vcpu, true);
-	if (c->effects & LUCID_EMUL_IRET && vcpu->events.nmi.masked)
+	if (c->effects & LUCID_EMUL_IRET && lucid_hw_nmi_masked(vcpu))
 		lucid_hw_set_nmi_masked(vcpu, false);
 }
 

@@ -91,7 +91,11 @@ static bool sregs_valid(struct lucid_vcpu *vcpu, const struct kvm_sregs *s)
 	return true;
 }
 
-/* @s has been checked. */
+static bool pae_paging(const struct lucid_vcpu *vcpu)
+{
+	return (vcpu->cr0 & X86_CR0_PG) && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA);
+}
+
 static int set_common(struct lucid_vcpu *vcpu, const struct kvm_sregs *s)
 {
 	unsigned int i;
@@ -115,6 +119,9 @@ static int set_common(struct lucid_vcpu *vcpu, const struct kvm_sregs *s)
 	lucid_hw_set_cr4(vcpu, s->cr4);
 	for (i = 0; i < ARRAY_SIZE(sreg_segs); i++)
 		lucid_hw_set_seg(vcpu, sreg_segs[i].seg, (void *)s + sreg_segs[i].offset);
+	/* What is wrong with them the guest finds out, as with KVM. */
+	if (pae_paging(vcpu))
+		lucid_load_pdptes(vcpu);
 	lucid_cpuid_update(vcpu);
 	lucid_flush_guest(vcpu);
 	return 0;
@@ -145,11 +152,6 @@ int lucid_set_sregs(struct lucid_vcpu *vcpu, const struct kvm_sregs *s)
 	return 0;
 }
 
-static bool pae_paging(const struct lucid_vcpu *vcpu)
-{
-	return (vcpu->cr0 & X86_CR0_PG) && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA);
-}
-
 void lucid_get_sregs2(struct lucid_vcpu *vcpu, struct kvm_sregs2 *s)
 {
 	struct kvm_sregs common = {};
@@ -166,6 +168,7 @@ void lucid_get_sregs2(struct lucid_vcpu *vcpu, struct kvm_sregs2 *s)
 int lucid_set_sregs2(struct lucid_vcpu *vcpu, const struct kvm_sregs2 *s)
 {
 	struct kvm_sregs common = {};
+	int r;
 
 	if (s->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
 		return -EINVAL;
@@ -173,7 +176,10 @@ int lucid_set_sregs2(struct lucid_vcpu *vcpu, const struct kvm_sregs2 *s)
 	    !((s->cr0 & X86_CR0_PG) && (s->cr4 & X86_CR4_PAE) && !(s->efer & EFER_LMA)))
 		return -EINVAL;
 	memcpy(&common, s, offsetof(struct kvm_sregs, interrupt_bitmap));
-	return set_common(vcpu, &common);
+	r = set_common(vcpu, &common);
+	if (!r && (s->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID))
+		lucid_hw_set_pdptes(vcpu, s->pdptrs);
+	return r;
 }
 
 /* ---- events ------------------------------------------------------------------------------ */
@@ -195,7 +201,7 @@ void lucid_get_events(struct lucid_vcpu *vcpu, struct kvm_vcpu_events *e)
 		e->interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI;
 	e->nmi.injected = ev->nmi.injected;
 	e->nmi.pending = ev->nmi.pending;
-	e->nmi.masked = ev->nmi.masked;
+	e->nmi.masked = lucid_hw_nmi_masked(vcpu);
 	e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 }
 

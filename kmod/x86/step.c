@@ -58,6 +58,8 @@ static int set_cr3(struct lucid_vcpu *vcpu, u64 val)
 	}
 	lucid_hw_set_cr3(vcpu, val);
 	lucid_flush_guest(vcpu);
+	if ((vcpu->cr0 & X86_CR0_PG) && (vcpu->cr4 & X86_CR4_PAE) && !(vcpu->efer & EFER_LMA))
+		return lucid_load_pdptes(vcpu);
 	return 0;
 }
 

@@ -121,6 +121,8 @@ int lucid_set_cr8(struct lucid_vcpu *vcpu, u64 value);
 void lucid_apic_tpr_changed(struct lucid_vcpu *vcpu);
 int lucid_set_efer(struct lucid_vcpu *vcpu, u64 value, bool host);
 int lucid_set_dr(struct lucid_vcpu *vcpu, int nr, u64 value);
+int lucid_cr_write(struct lucid_vcpu *vcpu, unsigned int nr, u64 value, u64 next);
+int lucid_load_pdptes(struct lucid_vcpu *vcpu);
 int lucid_cr_access(struct lucid_vcpu *vcpu);
 int lucid_dr_access(struct lucid_vcpu *vcpu);
 
@@ -157,6 +159,26 @@ int lucid_clock_set(struct lucid_vm *vm, const struct kvm_clock_data *d);
 void lucid_queue_exception(struct lucid_vcpu *vcpu, u8 vector, s64 error);
 void lucid_queue_page_fault(struct lucid_vcpu *vcpu, u64 cr2, u32 error);
 bool lucid_interrupt_ready(struct lucid_vcpu *vcpu);
+
+bool lucid_inject(struct lucid_vcpu *vcpu);
+void lucid_event_delivered(struct lucid_vcpu *vcpu, u32 info);
+void lucid_event_cut_short(struct lucid_vcpu *vcpu, u32 info, u32 error, u32 injecting);
+
+/* ---- intercept.c: instructions that exit, the same on both vendors' CPUs ---- */
+
+int lucid_raise(struct lucid_vcpu *vcpu, u8 vector, s64 error);
+int lucid_exec_nothing(struct lucid_vcpu *vcpu, int id, bool atomic);
+int lucid_exec_cpuid(struct lucid_vcpu *vcpu, bool atomic);
+int lucid_exec_hypercall(struct lucid_vcpu *vcpu, int id, bool atomic);
+int lucid_exec_msr(struct lucid_vcpu *vcpu, bool write, bool atomic);
+int lucid_exec_hlt(struct lucid_vcpu *vcpu, bool atomic);
+int lucid_exec_xsetbv(struct lucid_vcpu *vcpu, bool atomic);
+int lucid_exec_dr(struct lucid_vcpu *vcpu, bool atomic);
+int lucid_exec_shutdown(struct lucid_vcpu *vcpu, bool atomic);
+int lucid_nested_fault(struct lucid_vcpu *vcpu, u64 gpa, unsigned int access,
+		       bool delivering, bool atomic);
+int lucid_machine_check(void);
+int lucid_exit_unexpected(struct lucid_vcpu *vcpu);
 
 /* ---- fetch.c: guest memory by linear address ---- */
 

@@ -72,7 +72,7 @@ static void ready_cpu(struct lucid_tlb_cpu *tc, int cpu, bool by_tag)
 	struct lucid_tlb_vcpu other;
 
 	*tc = (struct lucid_tlb_cpu) { 0 };
-	lucid_tlb_cpu_init(tc, TAGS, by_tag);
+	lucid_tlb_cpu_init(tc, TAGS, by_tag, false);
 	lucid_tlb_vcpu_init(&other);
 	enter(tc, &other, cpu, 1);
 }
@@ -239,7 +239,7 @@ static void bring_up(int cpu)
 	for (t = 1; t < m.tags; t++)
 		if (!m.tlb[cpu][t].vcpu)
 			m.tlb[cpu][t] = (struct stamp) { .vcpu = ~0ull };
-	lucid_tlb_cpu_init(&m.tc[cpu], m.tags, m.by_tag);
+	lucid_tlb_cpu_init(&m.tc[cpu], m.tags, m.by_tag, false);
 	m.bring_ups[cpu]++;
 }
 
@@ -373,7 +373,7 @@ static void test_no_needless_flush(void)
 	struct lucid_tlb_cpu tc = { 0 };
 	unsigned int i, flushes = 0;
 
-	lucid_tlb_cpu_init(&tc, TAGS, false);
+	lucid_tlb_cpu_init(&tc, TAGS, false, false);
 	for (i = 0; i < NELEM(tv); i++)
 		lucid_tlb_vcpu_init(&tv[i]);
 	for (i = 0; i < 10000; i++) {
