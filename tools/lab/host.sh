@@ -4,9 +4,6 @@
 # and accept modules. COMMAND sees the same files in the same places as in an
 # emulated machine: it runs in a root folder of its own, on this kernel.
 
-# $disk is used from outside.
-backend_disk='' backend_modules='' backend_cpus=''
-
 backend_check()
 {
 	[ "$(id -u)" = 0 ] || die "LAB=host needs root: it loads a module"

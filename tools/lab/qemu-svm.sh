@@ -17,6 +17,8 @@ backend_cpus=
 
 backend_check()
 {
+	cpu=${cpu:-EPYC,+svm,+npt}
+	[ -z "$icount" ] || [ "$cpus" = 1 ] || die "--icount works with one CPU only"
 	command -v qemu-system-x86_64 > /dev/null ||
 		die "qemu is missing: apt-get install --no-install-recommends qemu-system-x86"
 	[ "$cpus" = 1 ] || [ "${LAB_CPU0:-}" ] || backend_cpus=1-$cpus

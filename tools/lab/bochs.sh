@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Lab back end: Bochs, an emulated PC with VMX or SVM. Sourced by lab; the
+# contract is in README.md. One host thread, whatever the number of CPUs, and
+# time is the count of instructions: the same run is the same each time.
+
+backend_disk=/dev/sdb
+backend_modules="ata_piix sd_mod"
+
+# Instructions per second of the machine's own time.
+bochs_ips=10000000
+bochs_bios=/usr/share/bochs/BIOS-bochs-latest
+
+# Self-tests and tables for tracing that would take a third of the boot:
+# rodata=off leaves out a walk through all page tables.
+backend_append="cryptomgr.notests rodata=off initcall_blacklist=trace_eval_init,init_kprobe_trace"
+
+backend_check()
+{
+	local plugins="/usr/lib/*/bochs/plugins"
+
+	# shellcheck disable=SC2086 # a pattern
+	command -v bochs-bin > /dev/null && [ -e $bochs_bios ] && ls $plugins/libbx_term_gui.so > /dev/null 2>&1 ||
+		die "Bochs is missing: apt-get install --no-install-recommends bochs bochs-term bochsbios"
+	[ -z "$qemu_args" ] || die "--qemu: $machine_name is no QEMU"
+	[ "$cpus" -le 8 ] || die "--cpus $cpus: $machine_name has 8 at most"
+	case $machine_name in
+	bochs-amd)	cpu=${cpu:-zambezi} ;;
+	bochs-intel)	cpu=${cpu:-corei7_haswell_4770} ;;
+	bochs-intel-x)	cpu=${cpu:-corei7_skylake_x} ;;
+	esac
+	bytes=$(numfmt --from=iec "$mem" 2>/dev/null) && [ "$bytes" -ge $((128 << 20)) ] ||
+		die "--mem $mem: not a size, or below 128M"
+}
+
+# Boot $vmlinux with $initrd and $append; the four serial ports go to the files
+# $run/port0..3; $disk, if set, is the second disk. Returns when the machine is
+# off. A kernel that panics reboots; the boot sector then switches off.
+backend_run()
+{
+	local own=$run/machine kernel=${vmlinux%/*} least port mode
+
+	mkdir -p "$own" && cd "$own" || die "no place for $own"
+	least=$("$LAB_DIR/bochs-image" "$kernel" "$initrd" boot "$append") || die "no boot disk for $kernel"
+	[ "$bytes" -ge "$least" ] || die "--mem $mem is too little, it takes $((least >> 20))M"
+
+	# Nobody looks at the screen, but Bochs will not be without a video BIOS:
+	# signature, length, "retf" and a byte that makes the sum 0.
+	{ printf '\125\252\1\313'; head -c 507 /dev/zero; printf '\65'; } > video
+
+	{
+		echo "config_interface: textconfig"
+		echo "display_library: term"
+		echo "cpu: model=$cpu, count=$cpus, ips=$bochs_ips, reset_on_triple_fault=0"
+		echo "memory: guest=$((bytes >> 20)), host=$((bytes >> 20))"
+		echo "romimage: file=$bochs_bios, options=fastboot"
+		echo "vgaromimage: file=video"
+		echo "pci: enabled=1, chipset=i440fx"
+		echo "boot: disk"
+		echo "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14"
+		echo "ata0-master: type=disk, mode=flat, path=boot"
+		[ -z "$disk" ] || echo "ata0-slave: type=disk, mode=flat, path=\"$disk\""
+		for port in 0 1 2 3; do
+			mode="mode=file, dev=\"$run/port$port\""
+			[ $port = 1 ] && [ "$shell" ] && mode="mode=term, dev=$(tty)"
+			echo "com$((port + 1)): enabled=1, $mode"
+		done
+		echo "clock: sync=none, time0=$([ "$icount" ] && echo 1767225600 || echo utc)"
+		echo "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy"
+		echo "speaker: enabled=0"
+		echo "panic: action=fatal"	# power off is one as well
+		echo "error: action=ignore"
+		echo "info: action=ignore"
+	} > bochsrc
+	cp bochsrc "$run/bochsrc"
+	# Debian's Bochs has a debugger, which waits for a command: go on.
+	echo c > debugger
+	# An alarm each second, for a figure that nobody sees, can hang it.
+	TERM=xterm exec env --block-signal=ALRM bochs-bin -q -f bochsrc -rc debugger < /dev/null > "$run/emulator.log" 2>&1
+}
