@@ -111,10 +111,10 @@ struct lucid_tlb_decision lucid_tlb_decide(struct lucid_tlb_cpu *tc,
 		 * is not noted as clean for the epoch: see commit.
 		 */
 		tv->flush_guest = false;
-		tv->epoch = epoch;
+		tv->epoch = tc->root_tagged ? ~epoch : epoch;
 	} else if (tv->epoch != epoch || tv->flush_guest) {
 		d.cause = tv->epoch != epoch ? LUCID_TLB_EPOCH : LUCID_TLB_GUEST;
-		if (tc->flush_by_tag) {
+		if (tc->flush_by_tag || tc->root_tagged) {
 			d.flush = LUCID_TLB_FLUSH_TAG;
 		} else {
 			take_new_tag(tc, tv, cpu);

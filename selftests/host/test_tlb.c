@@ -66,13 +66,23 @@ static void enter(struct lucid_tlb_cpu *tc, struct lucid_tlb_vcpu *tv, int cpu, 
 
 #define TAGS	16
 
+/* What a CPU can flush, and by what it keeps entries apart. */
+enum kind { ALL_ONLY, BY_TAG, BY_TAG_AND_ROOT, KINDS };
+
+static const char *const kind_name[KINDS] = { "all only", "by tag", "by tag and root" };
+
+static void cpu_up(struct lucid_tlb_cpu *tc, u32 tags, enum kind kind)
+{
+	lucid_tlb_cpu_init(tc, tags, kind != ALL_ONLY, kind == BY_TAG_AND_ROOT);
+}
+
 /* A CPU that is up and has paid its first flush, with many tags left. */
-static void ready_cpu(struct lucid_tlb_cpu *tc, int cpu, bool by_tag)
+static void ready_cpu(struct lucid_tlb_cpu *tc, int cpu, enum kind kind)
 {
 	struct lucid_tlb_vcpu other;
 
 	*tc = (struct lucid_tlb_cpu) { 0 };
-	lucid_tlb_cpu_init(tc, TAGS, by_tag, false);
+	cpu_up(tc, TAGS, kind);
 	lucid_tlb_vcpu_init(&other);
 	enter(tc, &other, cpu, 1);
 }
@@ -91,14 +101,16 @@ static void roll_over(struct lucid_tlb_cpu *tc, int cpu)
 	}
 }
 
-static const char *check_row(const struct row *r, unsigned int situation, bool by_tag,
+static const char *check_row(const struct row *r, unsigned int situation, enum kind kind,
 			     bool flush_all, bool fails)
 {
 	bool ran = situation & 1, same_cpu = situation & 2, same_generation = situation & 4;
 	bool same_epoch = situation & 8, owed = situation & 16;
-	bool new_tag = r->action == NEW_TAG || (r->action == THIS_TAG && !by_tag);
+	bool new_tag = r->action == NEW_TAG || (r->action == THIS_TAG && kind == ALL_ONLY);
 	enum lucid_tlb_flush flush = flush_all ? LUCID_TLB_FLUSH_ALL :
-		r->action == THIS_TAG && by_tag ? LUCID_TLB_FLUSH_TAG : LUCID_TLB_KEEP;
+		r->action == NOTHING ? LUCID_TLB_KEEP :
+		kind == BY_TAG_AND_ROOT && r->cause != LUCID_TLB_GUEST ? LUCID_TLB_FLUSH_ROOT :
+		r->action == THIS_TAG && kind != ALL_ONLY ? LUCID_TLB_FLUSH_TAG : LUCID_TLB_KEEP;
 	struct lucid_tlb_cpu tc[2];
 	struct lucid_tlb_vcpu tv;
 	struct lucid_tlb_decision d, again;
@@ -107,8 +119,8 @@ static const char *check_row(const struct row *r, unsigned int situation, bool b
 	u32 tag, next;
 	bool warm;
 
-	ready_cpu(&tc[0], 0, by_tag);
-	ready_cpu(&tc[1], 1, by_tag);
+	ready_cpu(&tc[0], 0, kind);
+	ready_cpu(&tc[1], 1, kind);
 	lucid_tlb_vcpu_init(&tv);
 	if (ran) {
 		enter(&tc[0], &tv, 0, epoch);
@@ -162,7 +174,8 @@ static void test_table(void)
 	int failed[NELEM(rows)] = { 0 }, seen[NELEM(rows)] = { 0 }, odd = 0;
 	unsigned int s, i;
 
-	for (s = 0; s < 32 * 8; s++) {
+	for (s = 0; s < 32 * 4 * KINDS; s++) {
+		enum kind kind = s / 128;
 		const struct row *r = find_row(s & 1, s & 2, s & 4, s & 8, s & 16);
 		const char *why;
 
@@ -171,12 +184,12 @@ static void test_table(void)
 			continue;
 		}
 		seen[r - rows]++;
-		why = check_row(r, s, s & 32, s & 64, s & 128);
+		why = check_row(r, s, kind, s & 32, s & 64);
 		if (why) {
 			failed[r - rows]++;
-			tap_diag("ran %d, same cpu %d, generation %d, epoch %d, owed %d; by tag %d, all owed %d, fails %d: %s",
+			tap_diag("ran %d, same cpu %d, generation %d, epoch %d, owed %d; flush %s, all owed %d, fails %d: %s",
 				 !!(s & 1), !!(s & 2), !!(s & 4), !!(s & 8), !!(s & 16),
-				 !!(s & 32), !!(s & 64), !!(s & 128), why);
+				 kind_name[kind], !!(s & 32), !!(s & 64), why);
 		}
 	}
 	tap_ok(!odd, "the table has one row for every situation");
@@ -202,16 +215,18 @@ struct stamp {
 	u64 vcpu;	/* never used twice; 0: no entries */
 	u64 epoch;	/* of its VM's nested tables */
 	u64 asked;	/* flushes the guest had been owed till then */
+	int vm;
 	u64 stay;	/* moves whenever the vCPU runs on another CPU than before */
 };
 
 static struct {
 	int cpus, vcpus;
 	u32 tags;
-	bool by_tag;
+	enum kind kind;
 
 	struct lucid_tlb_cpu tc[MAX_CPUS];
 	struct stamp tlb[MAX_CPUS][MAX_TAGS];
+	u64 root[MAX_CPUS][VMS];	/* epoch of what is kept by root; 0: nothing */
 	u64 epoch[VMS];
 	struct {
 		struct lucid_tlb_vcpu tv;
@@ -239,7 +254,9 @@ static void bring_up(int cpu)
 	for (t = 1; t < m.tags; t++)
 		if (!m.tlb[cpu][t].vcpu)
 			m.tlb[cpu][t] = (struct stamp) { .vcpu = ~0ull };
-	lucid_tlb_cpu_init(&m.tc[cpu], m.tags, m.by_tag, false);
+	for (t = 0; t < VMS; t++)
+		m.root[cpu][t] = ~0ull;
+	cpu_up(&m.tc[cpu], m.tags, m.kind);
 	m.bring_ups[cpu]++;
 }
 
@@ -279,12 +296,22 @@ static void run(int i, int cpu, bool fails)
 	case LUCID_TLB_FLUSH_ALL:
 		for (t = 0; t < m.tags; t++)
 			m.tlb[cpu][t] = (struct stamp) { 0 };
+		memset(m.root[cpu], 0, sizeof(m.root[cpu]));
 		m.flush_all[cpu]++;
 		break;
 	case LUCID_TLB_FLUSH_TAG:
-		if (!m.by_tag)
+		if (m.kind == ALL_ONLY)
 			violation("a flush that the CPU does not have", i, cpu);
 		m.tlb[cpu][tv->tag] = (struct stamp) { 0 };
+		break;
+	case LUCID_TLB_FLUSH_ROOT:
+		if (m.kind != BY_TAG_AND_ROOT)
+			violation("a flush that the CPU does not have", i, cpu);
+		m.root[cpu][i % VMS] = 0;
+		/* The VM's combined entries, under whatever tag. */
+		for (t = 0; t < m.tags; t++)
+			if (m.tlb[cpu][t].vm == i % VMS)
+				m.tlb[cpu][t] = (struct stamp) { 0 };
 		break;
 	case LUCID_TLB_KEEP:
 		m.kept++;
@@ -307,6 +334,14 @@ static void run(int i, int cpu, bool fails)
 			violation("sees what it left before it ran elsewhere", i, cpu);
 	}
 	*tlb = *now;
+	tlb->vm = i % VMS;
+	if (m.kind == BY_TAG_AND_ROOT) {
+		u64 *root = &m.root[cpu][i % VMS];
+
+		if (*root && *root != *epoch)
+			violation("sees an older epoch, by the root", i, cpu);
+		*root = *epoch;
+	}
 
 	/* The tables may change while it runs: it is kicked out, and comes again. */
 	if (!rnd_below(64))
@@ -335,7 +370,7 @@ static void step(void)
 	}
 }
 
-static void test_model(int cpus, u32 tags, int vcpus, bool by_tag, u64 steps)
+static void test_model(int cpus, u32 tags, int vcpus, enum kind kind, u64 steps)
 {
 	u64 too_many = 0;
 	int i;
@@ -344,10 +379,12 @@ static void test_model(int cpus, u32 tags, int vcpus, bool by_tag, u64 steps)
 	m.cpus = cpus;
 	m.tags = tags;
 	m.vcpus = vcpus;
-	m.by_tag = by_tag;
+	m.kind = kind;
 	m.next_vcpu = 1;
 	for (i = 0; i < cpus; i++)
 		bring_up(i);
+	for (i = 0; i < VMS; i++)
+		m.epoch[i] = 1;
 	for (i = 0; i < vcpus; i++)
 		new_vcpu(i);
 	while (steps--)
@@ -355,7 +392,7 @@ static void test_model(int cpus, u32 tags, int vcpus, bool by_tag, u64 steps)
 
 	tap_ok(!m.violations && m.kept,
 	       "%d CPUs, %u tags, %d vCPUs, flush %s: %llu entries, nothing stale is seen",
-	       cpus, tags, vcpus, by_tag ? "by tag" : "all only", (unsigned long long)m.entries);
+	       cpus, tags, vcpus, kind_name[kind], (unsigned long long)m.entries);
 
 	/* A flush of all serves as many new tags as there are, or a bring-up, or
 	 * comes again after one that failed. */
@@ -363,7 +400,7 @@ static void test_model(int cpus, u32 tags, int vcpus, bool by_tag, u64 steps)
 		if (m.flush_all[i] > m.new_tags[i] / (tags - 1) + m.bring_ups[i] + 1)
 			too_many++;
 	tap_ok(!too_many, "%d CPUs, %u tags, %d vCPUs, flush %s: no flush of all too many",
-	       cpus, tags, vcpus, by_tag ? "by tag" : "all only");
+	       cpus, tags, vcpus, kind_name[kind]);
 }
 
 /* Warm stays warm: with enough tags nobody flushes again, in any order of turns. */
@@ -373,7 +410,7 @@ static void test_no_needless_flush(void)
 	struct lucid_tlb_cpu tc = { 0 };
 	unsigned int i, flushes = 0;
 
-	lucid_tlb_cpu_init(&tc, TAGS, false, false);
+	cpu_up(&tc, TAGS, ALL_ONLY);
 	for (i = 0; i < NELEM(tv); i++)
 		lucid_tlb_vcpu_init(&tv[i]);
 	for (i = 0; i < 10000; i++) {
@@ -389,15 +426,15 @@ static void test_no_needless_flush(void)
 int main(void)
 {
 	static const u32 tags[] = { 2, 3, 16 };
-	unsigned int i, by_tag;
+	unsigned int i, kind;
 
 	rnd_seed(2);
 	test_table();
 	test_no_needless_flush();
 	for (i = 0; i < NELEM(tags); i++) {
-		for (by_tag = 0; by_tag < 2; by_tag++) {
-			test_model(1, tags[i], 5, by_tag, 500000);
-			test_model(MAX_CPUS, tags[i], MAX_VCPUS, by_tag, 1000000);
+		for (kind = 0; kind < KINDS; kind++) {
+			test_model(1, tags[i], 5, kind, 500000);
+			test_model(MAX_CPUS, tags[i], MAX_VCPUS, kind, 1000000);
 		}
 	}
 	return tap_done();
