@@ -10,6 +10,7 @@ CACHE=${LAB_CACHE:-$TOP/.cache}
 
 # The kernels that the lab knows. Each lives unpacked in $CACHE/kernel/$KVER.
 LAB_KERNELS="6.1 6.12"
+LAB_GUEST_KERNELS="6.1-cloud"	# for guests: no modules
 
 say() { echo "${0##*/}: $*" >&2; }
 

@@ -166,6 +166,7 @@ void elf_load(struct image *image, struct vm *vm)
 	size_t phnum;
 	Elf *elf = elf_open(image, &phnum);
 
+	image->begin = UINT64_MAX;
 	for (size_t i = 0; i < phnum; i++) {
 		GElf_Phdr phdr;
 
@@ -177,6 +178,10 @@ void elf_load(struct image *image, struct vm *vm)
 			    image->path, i);
 		image_read(image, vm, phdr.p_offset, phdr.p_paddr,
 			   phdr.p_filesz, phdr.p_memsz);
+		if (!phdr.p_memsz)
+			continue;
+		if (phdr.p_paddr < image->begin)
+			image->begin = phdr.p_paddr;
 		if (phdr.p_paddr + phdr.p_memsz > image->end)
 			image->end = phdr.p_paddr + phdr.p_memsz;
 		entry_inside |= image->entry >= phdr.p_paddr &&

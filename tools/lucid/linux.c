@@ -98,7 +98,8 @@ void linux_load(struct image *image, struct vm *vm)
 		    size_text(vm->mem_size));
 	file_read(&image->file, setup_size(&h), kernel, to);
 	image->entry = h.pref_address + ENTRY_64;
-	initrd_load(image, vm, end, (uint64_t)h.initrd_addr_max + 1);
+	initrd_load(image, vm, h.pref_address, end,
+		    (uint64_t)h.initrd_addr_max + 1);
 }
 
 void linux_boot_write(struct vm *vm, struct image *image)

@@ -245,23 +245,35 @@ void image_read(struct image *image, struct vm *vm, uint64_t offset,
 	memset(to + file_size, 0, mem_size - file_size);
 }
 
-void initrd_load(struct image *image, struct vm *vm, uint64_t from,
-		 uint64_t to)
+/* The highest page in @from to @to (exclusive) where @size bytes fit, or 0. */
+static uint64_t highest_page(uint64_t from, uint64_t to, uint64_t size)
+{
+	uint64_t page;
+
+	if (from >= to || size > to - from)
+		return 0;
+	page = (to - size) & ~(PAGE - 1);
+	return page < from ? 0 : page;
+}
+
+void initrd_load(struct image *image, struct vm *vm, uint64_t begin,
+		 uint64_t end, uint64_t max)
 {
 	struct initrd *initrd = &image->initrd;
 	const uint64_t size = initrd->file.size;
 
 	if (!initrd->file.path)
 		return;
-	if (to > vm_mem_low(vm))
-		to = vm_mem_low(vm);
-	if (from >= to || size > to - from ||
-	    ((to - size) & ~(PAGE - 1)) < from)
-		die("%s: %llu KiB do not fit behind the kernel into %s of memory (--mem)",
+	if (max > vm_mem_low(vm))
+		max = vm_mem_low(vm);
+	initrd->gpa = highest_page(end > MIB ? end : MIB, max, size);
+	if (!initrd->gpa)
+		initrd->gpa = highest_page(MIB, begin < max ? begin : max, size);
+	if (!initrd->gpa)
+		die("%s: %llu KiB do not fit behind or below the kernel in %s of memory (--mem)",
 		    initrd->file.path,
 		    (unsigned long long)((size + KIB - 1) / KIB),
 		    size_text(vm->mem_size));
-	initrd->gpa = (to - size) & ~(PAGE - 1);
 	file_read(&initrd->file, 0, size, vm_ram_or_die(vm, initrd->gpa, size));
 }
 
@@ -276,7 +288,8 @@ void image_load(struct image *image, struct vm *vm)
 		break;
 	default:
 		elf_load(image, vm);
-		initrd_load(image, vm, image->end, RAM_HOLE_START);
+		initrd_load(image, vm, image->begin, image->end,
+			    RAM_HOLE_START);
 		break;
 	}
 }

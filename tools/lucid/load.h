@@ -42,7 +42,7 @@ struct image {
 	bool at_given;
 	uint64_t at;		/* flat: where it is loaded */
 	uint64_t entry;		/* where the first vCPU starts */
-	uint64_t end;		/* ELF: behind its last segment */
+	uint64_t begin, end;	/* ELF: of its lowest segment, of its highest */
 	struct initrd initrd;	/* Linux, PVH: with --initrd */
 	uint64_t cmdline_max;	/* Linux: characters of a command line */
 };
@@ -61,11 +61,13 @@ const char *image_format_name(const struct image *image);
 enum image_format elf_format(const struct image *image, uint32_t *entry);
 void elf_load(struct image *image, struct vm *vm);
 /*
- * load.c: put @image's initrd into memory between @from and @to (exclusive), as
- * high as can be: kernels grow from below.
+ * load.c: put @image's initrd into memory, below @max and outside the kernel's
+ * own @begin to @end (both exclusive).  Behind it if there is room, as high as
+ * can be: kernels grow from below.  Else below it, but above the first MiB,
+ * where boot_write() puts what the guest is told.
  */
-void initrd_load(struct image *image, struct vm *vm, uint64_t from,
-		 uint64_t to);
+void initrd_load(struct image *image, struct vm *vm, uint64_t begin,
+		 uint64_t end, uint64_t max);
 
 /* linux.c: a bzImage; linux_open() checks all that its header says */
 void linux_open(struct image *image);

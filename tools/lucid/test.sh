@@ -273,7 +273,8 @@ expect "... and its initrd" 100 "just some text" \
 	run $t --kernel "$bz" --initrd "$tmp/text"
 expect "... and --irqchip off" 100 "one noapic nolapic" \
 	run $t --kernel "$bz" --cmdline one --irqchip off
-expect "--kernel with a PVH image" 100 "panic=-1" \
+expect "--kernel with a PVH image" 100 "panic=-1" run $t --kernel "$pvh"
+expect "... and its initrd" 100 "just some text" \
 	run $t --kernel "$pvh" --initrd "$tmp/text"
 expect "... in the least memory that will do" 100 "just some text" \
 	run $t --mem 4104K --kernel "$bz" --initrd "$tmp/text"
@@ -294,8 +295,19 @@ fi
 
 refuse "too little memory for Linux" "linux.bin: needs 4 MiB of memory" \
 	run --mem 3M --kernel "$bz"
-refuse "an initrd with no room behind the kernel" "text: 1 KiB do not fit" \
-	run --mem 4M --kernel "$bz" --initrd "$tmp/text"
+# Both kernels lie at 2 MiB. Behind the first one there is nothing in 4 MiB,
+# behind the other one less than 1 MiB in 3 MiB; below them there is 1 MiB.
+cp "$tmp/text" "$tmp/mib"
+dd if=/dev/zero of="$tmp/mib" bs=1 seek=1048575 count=1 conv=notrunc 2>/dev/null
+expect "an initrd with room below the kernel only" 100 "just some text" \
+	run $t --mem 4M --kernel "$bz" --initrd "$tmp/text"
+expect "... for PVH, all the room there is" 100 "just some text" \
+	run $t --mem 3M --kernel "$pvh" --initrd "$tmp/mib"
+echo >>"$tmp/mib"
+refuse "an initrd a byte larger than that" "mib: 1025 KiB do not fit" \
+	run --mem 4M --kernel "$bz" --initrd "$tmp/mib"
+refuse "... for PVH" "mib: 1025 KiB do not fit" \
+	run --mem 3M --kernel "$pvh" --initrd "$tmp/mib"
 dd if=/dev/zero of="$tmp/large" bs=1024 count=3000 2>/dev/null
 refuse "an initrd larger than memory" "large: 3000 KiB do not fit" \
 	run --mem 5M --kernel "$bz" --initrd "$tmp/large"

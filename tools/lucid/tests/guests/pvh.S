@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* PVH: EBX is hvm_start_info; prints the command line. */
+/*
+ * PVH: EBX is hvm_start_info; prints the command line and the initial RAM disk
+ * up to its first zero.
+ */
 #include "guest.h"
 	.section .note.Xen, "a", @note
 	.long	4, 4, 18
@@ -37,6 +40,11 @@ pvh_start:
 	je	out
 	movl	24(%ebx), %esi
 	call	puts
-	movb	$GOOD, %al
+	cmpl	$0, 12(%ebx)		/* modules: how many, where they are listed */
+	je	1f
+	movl	16(%ebx), %esi
+	movl	(%esi), %esi
+	call	puts
+1:	movb	$GOOD, %al
 out:	outb	%al, $PORT_DEBUG_EXIT
 #include "puts.h"
