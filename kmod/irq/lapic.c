@@ -448,8 +448,14 @@ static u64 x2apic_writable(const struct lucid_lapic *l, u32 offset)
 	case LUCID_APIC_ICR:
 		return 0xffffffff000cdfffull;
 	case LUCID_APIC_LVTT ... LUCID_APIC_LVTERR:
-		/* A mode that is not there is dropped, not refused, as KVM does. */
-		return lvt_bits(l, offset) | 0x1000 | (offset == LUCID_APIC_LVTT ? LVT_TIMER_MODE : 0);
+		/*
+		 * A mode that is not there is dropped, not refused, as KVM does; so
+		 * are the read-only bits, delivery status and the LINTs' remote IRR
+		 * (Linux sets that when it switches off).
+		 */
+		return lvt_bits(l, offset) | 0x1000 |
+		       (offset == LUCID_APIC_LVTT ? LVT_TIMER_MODE : 0) |
+		       (offset == LUCID_APIC_LVT0 || offset == LUCID_APIC_LVT1 ? 0x4000 : 0);
 	case LUCID_APIC_TMICT:
 		return 0xffffffff;
 	case LUCID_APIC_TDCR:

@@ -273,6 +273,10 @@ static void test_x2apic(void)
 	fresh(5, false);
 	tap_ok(wrmsr(0x808, 0) == LUCID_APIC_GP && lucid_lapic_read_msr(&apic, 0x808, 0, &value) == LUCID_APIC_GP,
 	       "an xAPIC has none of the MSRs");
+	/* What Linux writes when it switches off. */
+	fresh(5, true);
+	tap_ok(!(wrmsr(0x835, 0x5700) & LUCID_APIC_GP) && rd(LUCID_APIC_LVT0) == 0x700,
+	       "x2APIC: LVT0 drops its read-only bits");
 }
 
 /* ---- vectors ------------------------------------------------------------------- */
