@@ -137,6 +137,7 @@ struct lucid_vcpu {
 	struct lucid_table_cache tables;
 	struct lucid_hw_vcpu *hw;
 	int last_cpu;			/* where it ran last, -1: nowhere */
+	struct lucid_refusal refusal;	/* of the last entry that was refused */
 
 	sigset_t sigset;		/* KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
@@ -217,7 +218,7 @@ HOOK(void, unload,	 (V), (vcpu))								\
 HOOK(void, save_host,	 (V), (vcpu))								\
 HOOK(void, set_tag,	 (V, u32 tag, enum lucid_tlb_flush flush), (vcpu, tag, flush))		\
 HOOK(bool, enter,	 (V), (vcpu))								\
-HOOK(void, entry_failed, (V), (vcpu))								\
+HOOK(void, entry_failed, (V, char *words, size_t size), (vcpu, words, size))	/* says why */	\
 HOOK(int,  exit_fast,	 (V), (vcpu))								\
 HOOK(int,  exit_atomic,	 (V), (vcpu))								\
 HOOK(int,  exit_mmio,	 (V), (vcpu))								\

@@ -30,6 +30,8 @@
  * stay: one barrier a stay, not one an entry.  Re-entries only read the epoch
  * again: a change after that read finds the mark long visible.
  */
+#define pr_fmt(fmt) "lucid: " fmt
+
 #include <linux/delay.h>
 #include <linux/entry-kvm.h>
 #include <linux/interrupt.h>
@@ -145,10 +147,15 @@ static void account_exit(struct lucid_vcpu *vcpu, u64 now)
 
 static int entry_failed(struct lucid_vcpu *vcpu)
 {
+	struct lucid_refusal *why = &vcpu->refusal;
+
+	why->reason = lucid_hw_exit_code(vcpu);
+	lucid_hw_entry_failed(vcpu, why->words, sizeof(why->words));
+	pr_notice_ratelimited("VM %llu vCPU %u: entry refused (%#llx): %s\n", vcpu->vm->id,
+			      vcpu->id, why->reason, why->words);
 	vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-	vcpu->run->fail_entry.hardware_entry_failure_reason = lucid_hw_exit_code(vcpu);
+	vcpu->run->fail_entry.hardware_entry_failure_reason = why->reason;
 	vcpu->run->fail_entry.cpu = vcpu->last_cpu;
-	lucid_hw_entry_failed(vcpu);
 	return LUCID_TO_USER;
 }
 
@@ -569,7 +576,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 		lucid_fpu_leave(vcpu);
 	}
 	if (r == LUCID_ENTRY_FAILED)
-		lucid_hw_entry_failed(vcpu);
+		entry_failed(vcpu);
 	b->exit_code = lucid_hw_exit_code(vcpu);
 	return r > 0 ? -EIO : r;
 }

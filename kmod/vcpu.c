@@ -446,6 +446,8 @@ static long vcpu_ioctl_locked(struct lucid_vcpu *vcpu, unsigned int nr, unsigned
 		return bench_floor(vcpu, argp);
 	case LUCID_SET_EMULATE:
 		return set_emulate(vcpu, argp);
+	case LUCID_GET_REFUSAL:
+		return copy_to_user(argp, &vcpu->refusal, sizeof(vcpu->refusal)) ? -EFAULT : 0;
 	}
 	return -EINVAL;		/* as KVM */
 }

@@ -127,6 +127,7 @@ static const struct { u32 cap; int value; } lucid_caps[] = {
 				KVM_CLOCK_HOST_TSC },
 	{ LUCID_CAP_STATS, 1 },
 	{ LUCID_CAP_BENCH_FLOOR, 1 },
+	{ LUCID_CAP_REFUSAL, 1 },
 };
 
 /**

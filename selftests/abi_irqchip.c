@@ -103,6 +103,7 @@ TEST_F(chip, userspace_interrupts_are_refused)
 	EXPECT_EQ(-EINVAL, eioctl(self->c->fd, KVM_INTERRUPT, &i));
 	/* nor is a window ever asked for */
 	self->c->run->request_interrupt_window = 1;
+	vcpu_set_if(self->c, false);
 	ASSERT_SYNC(self->c, 1);
 	EXPECT_EQ(0, self->c->run->if_flag);
 }

@@ -429,6 +429,7 @@ TEST(irq_window_open)
 {
 	struct vcpu *c = guest64(window);
 
+	vcpu_set_if(c, false);
 	ASSERT_SYNC(c, 1);
 	EXPECT_EQ(0, c->run->if_flag);
 	EXPECT_EQ(0, c->run->ready_for_interrupt_injection);

@@ -517,15 +517,45 @@ bool svm_enter(struct lucid_vcpu *vcpu)
 	return true;
 }
 
+/* APM vol. 2, "Canonicalization and Consistency Checks", in its order. */
+static const char *svm_refused_check(const struct vmcb *vmcb)
+{
+	const struct vmcb_save *save = &vmcb->save;
+	bool long_mode = (save->efer & EFER_LME) && (save->cr0 & X86_CR0_PG);
+
+	if (!(save->efer & EFER_SVME))
+		return "EFER.SVME is 0";
+	if ((save->cr0 & X86_CR0_NW) && !(save->cr0 & X86_CR0_CD))
+		return "CR0.NW without CR0.CD";
+	if (save->cr0 >> 32)
+		return "CR0 has more than 32 bits";
+	if (save->dr6 >> 32 || save->dr7 >> 32)
+		return "DR6 or DR7 has more than 32 bits";
+	if (long_mode && save->cr3 >> boot_cpu_data.x86_phys_bits)
+		return "CR3 is beyond the CPU's physical addresses";
+	if (long_mode && !(save->cr4 & X86_CR4_PAE))
+		return "long mode without CR4.PAE";
+	if (long_mode && !(save->cr0 & X86_CR0_PE))
+		return "long mode without CR0.PE";
+	if (long_mode && (save->cs.attrib & SVM_SEG_L) && (save->cs.attrib & BIT(10)))
+		return "CS has L and D both set";
+	if (!vmcb->control.asid)
+		return "ASID 0";
+	return "a reserved bit of CR4 or EFER, or an event that cannot be injected";
+}
+
 /**
- * svm_entry_failed - after a stay that ended with a refused entry
+ * svm_entry_failed - after a stay that ended with a refused entry: say why
  * @vcpu: the vCPU
+ * @words: gets the answer
+ * @size: of @words
  *
  * Real CPUs leave the guest's state as it was.  QEMU's writes the host's
  * registers into it: nobody is to see those.
  */
-void svm_entry_failed(struct lucid_vcpu *vcpu)
+void svm_entry_failed(struct lucid_vcpu *vcpu, char *words, size_t size)
 {
+	strscpy(words, svm_refused_check(vcpu->hw->vmcb), size);
 	/* Not kept: it was refused in the middle of a stay, for what the guest did. */
 	if (svm_emulated && !vcpu->hw->kept_valid)
 		lucid_vcpu_reset(vcpu, false);

@@ -215,6 +215,7 @@ static int vmx_exit(struct lucid_vcpu *vcpu, bool atomic)
 	case EXIT_REASON_EXCEPTION_NMI:
 		return vmx_exception(vcpu);
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
+	case EXIT_REASON_PREEMPTION_TIMER:	/* a stay that was long enough */
 	case EXIT_REASON_INIT_SIGNAL:
 	case EXIT_REASON_SIPI_SIGNAL:
 		return LUCID_REENTER_IRQ;

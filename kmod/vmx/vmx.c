@@ -68,6 +68,7 @@
 #include <asm/processor.h>
 #include <asm/reboot.h>
 #include <asm/tlbflush.h>
+#include <asm/tsc.h>
 
 #include "vmx.h"
 
@@ -84,6 +85,14 @@ module_param(ple_gap, uint, 0444);
 MODULE_PARM_DESC(ple_gap, "VMX: PAUSEs closer than this many cycles are one loop (0: never exit for them)");
 module_param(ple_window, uint, 0444);
 MODULE_PARM_DESC(ple_window, "VMX: a loop of PAUSEs exits after this many cycles");
+
+/*
+ * No stay in the guest is longer than this, whatever the host's interrupts do:
+ * the VMX-preemption timer counts from the same value at every entry, which
+ * costs nothing.  A host with a tick never sees it fire.  Bochs (2.7) needs it:
+ * it enters a guest whose IF is 0 with interrupts masked.
+ */
+#define VMX_LONGEST_STAY_MS	10
 
 /* ---- instructions -------------------------------------------------------- */
 
@@ -165,6 +174,7 @@ static const struct {
 };
 
 static const u32 vmx_wanted[VMX_CTL_NR] = {
+	[VMX_CTL_PIN] = PIN_BASED_VMX_PREEMPTION_TIMER,
 	[VMX_CTL_PROC] = CPU_BASED_TPR_SHADOW,
 	[VMX_CTL_PROC2] = SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_EXEC_PAUSE_LOOP_EXITING |
 		      SECONDARY_EXEC_ENABLE_RDTSCP | SECONDARY_EXEC_ENABLE_INVPCID,
@@ -292,6 +302,8 @@ int vmx_probe(void)
 		vmx.entry &= ~VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
 	}
 	vmx.zero_len_event = misc & VMX_MISC_ZERO_LEN_INS;
+	vmx.longest_stay = min_t(u64, (u64)tsc_khz * VMX_LONGEST_STAY_MS >>
+				      (misc & VMX_MISC_PREEMPTION_TIMER_RATE_MASK), U32_MAX);
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, vmx.cr0_fixed1);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx.cr4_fixed0);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, vmx.cr4_fixed1);
@@ -733,6 +745,8 @@ static void vmx_write_constants(struct lucid_vcpu *vcpu)
 		vmwrite(PLE_GAP, ple_gap);
 		vmwrite(PLE_WINDOW, ple_window);
 	}
+	if (vmx.pin & PIN_BASED_VMX_PREEMPTION_TIMER)
+		vmwrite(VMX_PREEMPTION_TIMER_VALUE, vmx.longest_stay);
 	if (vmx.perf_global_ctrl)
 		vmwrite(GUEST_IA32_PERF_GLOBAL_CTRL, 0);
 
@@ -1178,23 +1192,18 @@ bool vmx_enter(struct lucid_vcpu *vcpu)
 /**
  * vmx_entry_failed - after a stay that ended with a refused entry: say why
  * @vcpu: the vCPU
+ * @words: gets the answer
+ * @size: of @words
  *
  * The guest's state is as it was (SDM vol. 3C, "VM-Entry Failures During or
  * After Loading Guest State").
  */
-void vmx_entry_failed(struct lucid_vcpu *vcpu)
+void vmx_entry_failed(struct lucid_vcpu *vcpu, char *words, size_t size)
 {
-	struct lucid_hw_vcpu *hw = vcpu->hw;
-	char buf[96];
-
-	if (hw->failed_error)
-		pr_notice_ratelimited("VM %llu vCPU %u: VM-instruction error %u: %s\n",
-				      vcpu->vm->id, vcpu->id, hw->failed_error,
-				      vmx_instruction_error(hw->failed_error));
+	if (vcpu->hw->failed_error)
+		strscpy(words, vmx_instruction_error(vcpu->hw->failed_error), size);
 	else
-		pr_notice_ratelimited("VM %llu vCPU %u: entry refused (exit reason %#x): %s\n",
-				      vcpu->vm->id, vcpu->id, hw->reason,
-				      vmx_refused_field(vcpu, buf, sizeof(buf)));
+		vmx_refused_field(vcpu, words, size);
 }
 
 /* ---- events ---------------------------------------------------------------- */

@@ -135,6 +135,7 @@ struct vmx_settings {
 	u64 ept_vpid;			/* IA32_VMX_EPT_VPID_CAP */
 	u64 cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	u64 eptp_bits;
+	u32 longest_stay;		/* in ticks of the VMX-preemption timer */
 	bool zero_len_event;
 	bool tpr_shadow;
 	bool perf_global_ctrl;
@@ -145,7 +146,7 @@ extern struct vmx_settings vmx;
 u64 vmx_fetch(struct lucid_hw_vcpu *hw, enum vmx_field f);
 u64 vmx_fetch_exit(struct lucid_hw_vcpu *hw, enum vmx_exit_field f);
 const char *vmx_instruction_error(u32 error);
-const char *vmx_refused_field(struct lucid_vcpu *vcpu, char *buf, size_t size);
+void vmx_refused_field(struct lucid_vcpu *vcpu, char *words, size_t size);
 int vmx_vmenter(u64 *regs, u64 launched, u64 spec_ctrl, u64 *host_rsp);
 extern char vmx_exited[];		/* entry.S: where an exit arrives */
 

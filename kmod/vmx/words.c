@@ -185,13 +185,13 @@ static const char *check_rest(struct check *c)
 /**
  * vmx_refused_field - which check of the guest's state refused the entry?
  * @vcpu: the vCPU
- * @buf: room for the answer
- * @size: of @buf
+ * @words: gets the answer
+ * @size: of @words
  *
  * SDM vol. 3C, "Checking and Loading Guest State".
  * Context: outside of a stay.
  */
-const char *vmx_refused_field(struct lucid_vcpu *vcpu, char *buf, size_t size)
+void vmx_refused_field(struct lucid_vcpu *vcpu, char *words, size_t size)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	struct check c = {
@@ -201,30 +201,37 @@ const char *vmx_refused_field(struct lucid_vcpu *vcpu, char *buf, size_t size)
 		.long_mode = hw->field[VMX_ENTRY] & VM_ENTRY_IA32E_MODE,
 		.real = !(vmx_get(hw, VMX_CR0) & X86_CR0_PE),
 	};
-	const char *why;
+	const char *why = NULL;
 	int seg;
 
-	switch ((u16)hw->reason) {
-	case EXIT_REASON_MCE_DURING_VMENTRY:
-		return "machine check";
-	case EXIT_REASON_MSR_LOAD_FAIL:
-		return "MSR loading";
-	}
-	why = check_registers(&c);
+	if ((u16)hw->reason == EXIT_REASON_MCE_DURING_VMENTRY)
+		why = "machine check";
+	else if ((u16)hw->reason == EXIT_REASON_MSR_LOAD_FAIL)
+		why = "MSR loading";
+	why = why ?: check_registers(&c);
 	for (seg = 0; !why && seg <= LUCID_SEG_LDTR; seg++) {
-		why = check_segment(&c, seg);
-		if (why) {
-			scnprintf(buf, size, "%s: %s", seg_names[seg], why);
-			return buf;
+		const char *wrong = check_segment(&c, seg);
+
+		if (wrong) {
+			scnprintf(words, size, "%s %s", seg_names[seg], wrong);
+			return;
 		}
 	}
 	why = why ?: check_rest(&c);
-	if (why)
-		return why;
-	switch (vmx_told(hw, VMX_QUALIFICATION)) {
-	case 2: return "PDPTEs: a reserved bit is set in a present one";
-	case 3: return "an NMI is injected while STI blocks it";
-	case 4: return "VMCS link pointer";
+	if (!why) {
+		switch (vmx_told(hw, VMX_QUALIFICATION)) {
+		case 2:
+			why = "PDPTEs: a reserved bit is set in a present one";
+			break;
+		case 3:
+			why = "an NMI is injected while STI blocks it";
+			break;
+		case 4:
+			why = "VMCS link pointer";
+			break;
+		default:
+			why = "a check that is not known here";
+		}
 	}
-	return "a check that is not known here";
+	strscpy(words, why, size);
 }

@@ -162,6 +162,15 @@ void lucid_event_delivered(struct lucid_vcpu *vcpu, u32 info)
 	}
 }
 
+/* SDM vol. 3A, "Exception and Interrupt Reference"; #DB may be either. */
+static bool is_fault(u8 vector)
+{
+	const u32 others = BIT(X86_TRAP_DB) | BIT(X86_TRAP_NMI) | BIT(X86_TRAP_BP) |
+			   BIT(X86_TRAP_OF) | BIT(X86_TRAP_DF) | BIT(X86_TRAP_MC);
+
+	return vector < 32 && !(BIT(vector) & others);
+}
+
 /**
  * lucid_inject - put the most urgent of @vcpu->events into the next entry
  * @vcpu: the vCPU
@@ -184,6 +193,9 @@ bool lucid_inject(struct lucid_vcpu *vcpu)
 		ev->interrupt.overtaken = ev->interrupt.injected;
 		ev->exception.pending = false;
 		ev->exception.injected = true;
+		/* The CPU would push RF set for a fault; injected it does not. */
+		if (is_fault(ev->exception.vector))
+			lucid_hw_set_rflags(vcpu, lucid_hw_get_rflags(vcpu) | X86_EFLAGS_RF);
 	}
 	hold = ev->interrupt.overtaken &&
 	       (!(lucid_hw_get_rflags(vcpu) & X86_EFLAGS_IF) || lucid_hw_get_shadow(vcpu));

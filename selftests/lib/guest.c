@@ -565,6 +565,14 @@ struct kvm_regs vcpu_regs(struct vcpu *c)
 	return r;
 }
 
+void vcpu_set_if(struct vcpu *c, bool on)
+{
+	struct kvm_regs r = vcpu_regs(c);
+
+	r.rflags = on ? r.rflags | RFLAGS_IF : r.rflags & ~RFLAGS_IF;
+	vcpu_set_regs(c, r);
+}
+
 void vcpu_set_regs(struct vcpu *c, struct kvm_regs r)
 {
 	xioctl(c->fd, KVM_SET_REGS, &r);

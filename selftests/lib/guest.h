@@ -214,6 +214,7 @@ struct kvm_regs vcpu_regs(struct vcpu *c);
 struct kvm_sregs vcpu_sregs(struct vcpu *c);
 struct kvm_vcpu_events vcpu_events(struct vcpu *c);
 void vcpu_set_regs(struct vcpu *c, struct kvm_regs r);
+void vcpu_set_if(struct vcpu *c, bool on);	/* RFLAGS.IF */
 void vcpu_set_sregs(struct vcpu *c, struct kvm_sregs s);
 void vcpu_set_events(struct vcpu *c, struct kvm_vcpu_events e);
 /* number of MSRs read/written: 1 or 0; or -errno */

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <linux/lucid.h>
+
 #include "lucid.h"
 #include "machine.h"
 
@@ -160,6 +162,19 @@ static const char *where(struct cpu *cpu)
 	return text;
 }
 
+/* ": WHY", where the device can tell why the CPU refused its guest. */
+static const char *refusal(struct cpu *cpu)
+{
+	static __thread char text[sizeof(((struct lucid_refusal *)0)->words) + 2];
+	struct lucid_refusal why;
+
+	text[0] = '\0';
+	if (ioctl(cpu->vcpu.fd, LUCID_GET_REFUSAL, &why) == 0)
+		snprintf(text, sizeof(text), ": %.*s",
+			 (int)sizeof(why.words), why.words);
+	return text;
+}
+
 static void serve(struct cpu *cpu)
 {
 	struct machine *m = cpu->machine;
@@ -185,10 +200,10 @@ static void serve(struct cpu *cpu)
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		machine_end(m, cpu, STATUS_ERROR,
-			    "guest stopped: the CPU refused to enter it (hardware reason 0x%llx)%s",
+			    "guest stopped: the CPU refused to enter it (hardware reason 0x%llx)%s%s",
 			    (unsigned long long)
 			    run->fail_entry.hardware_entry_failure_reason,
-			    where(cpu));
+			    where(cpu), refusal(cpu));
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		machine_end(m, cpu, STATUS_ERROR,

@@ -15,6 +15,7 @@
 /* Capabilities, in a range that KVM does not use. */
 #define LUCID_CAP_STATS		0x4c550001	/* LUCID_GET_STATS, LUCID_SET_STATS */
 #define LUCID_CAP_BENCH_FLOOR	0x4c550002	/* LUCID_BENCH_FLOOR */
+#define LUCID_CAP_REFUSAL	0x4c550003	/* LUCID_GET_REFUSAL */
 
 /*
  * How often, and for how long, a vCPU left its guest, by hardware exit code.
@@ -60,6 +61,12 @@ struct lucid_bench_floor {
 	__u32 flags;		/* 0 */
 };
 
+/* Why the CPU refused to enter the guest: after KVM_EXIT_FAIL_ENTRY. */
+struct lucid_refusal {
+	__u64 reason;		/* as kvm_run's hardware_entry_failure_reason */
+	char words[120];	/* the check that failed, NUL-terminated; "" if none has */
+};
+
 #define LUCIDIO			0xb6
 
 /* vCPU ioctls.  GET_STATS: -E2BIG with nr set if exits[] is too small. */
@@ -73,5 +80,6 @@ struct lucid_bench_floor {
  * KVM_EXIT_INTERNAL_ERROR.  -EPERM unless the module has test_emulate=1.
  */
 #define LUCID_SET_EMULATE	_IOW(LUCIDIO, 0x04, __u32)
+#define LUCID_GET_REFUSAL	_IOR(LUCIDIO, 0x05, struct lucid_refusal)
 
 #endif
