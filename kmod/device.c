@@ -60,6 +60,45 @@ static struct miscdevice lucid_kvm_dev = {
 	.fops = &lucid_dev_fops,
 };
 
+static int held_open(struct inode *inode, struct file *file)
+{
+	return -EBUSY;
+}
+
+static const struct file_operations held_fops = {
+	.owner = THIS_MODULE,
+	.open = held_open,
+};
+
+static struct miscdevice held_kvm = {
+	.minor = KVM_MINOR,
+	.name = "lucid-holds-kvm",
+	.mode = 0400,
+	.fops = &held_fops,
+};
+
+/**
+ * lucid_device_hold_kvm - take KVM's minor number, so that KVM does not load
+ *
+ * For hardware that KVM claims when it is loaded, not when it is used.
+ * Context: may sleep.
+ * Return: 0; -EBUSY with a line in the log if KVM is loaded.
+ */
+int lucid_device_hold_kvm(void)
+{
+	int r = alias_kvm ? 0 : misc_register(&held_kvm);
+
+	if (r)
+		pr_err_ratelimited("KVM is loaded and holds the virtualization hardware: stop its guests and unload it (rmmod kvm_intel)\n");
+	return r;
+}
+
+void lucid_device_let_kvm_go(void)
+{
+	if (!alias_kvm)
+		misc_deregister(&held_kvm);
+}
+
 /**
  * lucid_device_register - make the nodes
  *

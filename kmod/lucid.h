@@ -183,6 +183,7 @@ struct lucid_hw_caps {
 	u32 nr_tags;		/* tag 0 included */
 	bool flush_by_tag;
 	bool root_tagged;	/* entries by nested-table root as well (VMX: EPTP) */
+	bool kvm_excluded;	/* not while KVM is loaded, used or not */
 	bool insn_len;		/* exits tell the instruction's length */
 	bool accessed_dirty;	/* nested tables have A and D bits */
 	bool only_4k;		/* large leaves hang this CPU (iTLB multihit) */
@@ -198,7 +199,7 @@ extern struct lucid_hw_caps lucid_hw_caps;
 HOOK(int,  probe,	 (void), ())								\
 HOOK(int,  setup,	 (void), ())								\
 HOOK(void, unsetup,	 (void), ())								\
-HOOK(int,  acquire,	 (void), ())								\
+HOOK(void, acquire,	 (void), ())								\
 HOOK(void, release,	 (void), ())								\
 HOOK(int,  cpu_enable,	 (void), ())								\
 HOOK(void, cpu_disable,	 (void), ())								\

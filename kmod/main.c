@@ -81,6 +81,13 @@ static void cpu_disable_ipi(void *unused)
 	cpu_disable();
 }
 
+static void hw_release(void)
+{
+	lucid_hw_release();
+	if (lucid_hw_caps.kvm_excluded)
+		lucid_device_let_kvm_go();
+}
+
 /**
  * lucid_hw_get - one more VM: virtualization on everywhere
  *
@@ -97,9 +104,10 @@ int lucid_hw_get(void)
 	if (lucid_rebooting) {
 		r = -EBUSY;
 	} else if (!lucid_hw_users) {
-		r = lucid_hw_acquire();
+		r = lucid_hw_caps.kvm_excluded ? lucid_device_hold_kvm() : 0;
 		if (r)
 			goto out;
+		lucid_hw_acquire();
 		cpus_read_lock();
 		on_each_cpu(cpu_enable_ipi, &failed, 1);
 		r = atomic_read(&failed);
@@ -109,7 +117,7 @@ int lucid_hw_get(void)
 			lucid_hw_on = true;
 		cpus_read_unlock();
 		if (r)
-			lucid_hw_release();
+			hw_release();
 	}
 out:
 	if (!r)
@@ -127,7 +135,7 @@ void lucid_hw_put(void)
 		lucid_hw_on = false;
 		on_each_cpu(cpu_disable_ipi, NULL, 1);
 		cpus_read_unlock();
-		lucid_hw_release();
+		hw_release();
 	}
 	mutex_unlock(&lucid_hw_lock);
 }

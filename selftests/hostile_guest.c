@@ -220,7 +220,7 @@ TEST_F(host, db_in_db_can_be_interrupted)
 	if (host_is_tcg())
 		SKIP(return, EMULATOR "it aborts (iothread lock) when a watched address is written by an exception's delivery");
 	for (n = 0; n < 20; n++)
-		ASSERT_EQ(-EINTR, interrupted(c));
+		ASSERT_EQ(-EINTR, interrupted(c)) TH_LOG("exit reason %u", c->run->exit_reason);
 }
 
 TEST_F(host, ac_in_ac_can_be_interrupted)

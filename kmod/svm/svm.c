@@ -213,9 +213,8 @@ void svm_cpu_disable(void)
 }
 
 /* The kernel needs to know nothing of SVM in use: see main.c, "crash". */
-int svm_acquire(void)
+void svm_acquire(void)
 {
-	return 0;
 }
 
 void svm_release(void)

@@ -50,7 +50,6 @@
 #include <linux/cpu.h>
 #include <linux/gfp.h>
 #include <linux/hw_breakpoint.h>
-#include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
@@ -315,6 +314,7 @@ int vmx_probe(void)
 		.nr_tags = VMX_NR_VPIDS,
 		.flush_by_tag = true,
 		.root_tagged = true,
+		.kvm_excluded = true,
 		.insn_len = true,
 		.accessed_dirty = vmx.ept_vpid & VMX_EPT_AD_BIT,
 		/* A guest could make the CPU's caches disagree: erratum, CVE-2018-12207. */
@@ -529,42 +529,15 @@ static void vmx_emergency(void)
 	cr4_clear_bits(X86_CR4_VMXE);
 }
 
-static int vmx_guard_open(struct inode *inode, struct file *file)
+/* There is one slot for it, which KVM takes when it is loaded: main.c sees to that. */
+void vmx_acquire(void)
 {
-	return -EBUSY;
-}
-
-static const struct file_operations vmx_guard_fops = {
-	.owner = THIS_MODULE,
-	.open = vmx_guard_open,
-};
-
-/*
- * There is one slot for the kernel's emergency callback, and KVM takes it when
- * it is loaded.  Whoever has KVM's minor number has the right to it: with KVM
- * loaded we do not get the number, and with the number ours KVM does not load.
- */
-static struct miscdevice vmx_guard = {
-	.minor = KVM_MINOR,
-	.name = "lucid-holds-vmx",
-	.mode = 0400,
-	.fops = &vmx_guard_fops,
-};
-
-int vmx_acquire(void)
-{
-	if (misc_register(&vmx_guard)) {
-		pr_err_ratelimited("KVM is loaded and holds VMX: stop its guests and unload it (rmmod kvm_intel)\n");
-		return -EBUSY;
-	}
 	cpu_emergency_register_virt_callback(vmx_emergency);
-	return 0;
 }
 
 void vmx_release(void)
 {
 	cpu_emergency_unregister_virt_callback(vmx_emergency);
-	misc_deregister(&vmx_guard);
 }
 
 /**

@@ -124,7 +124,9 @@ void lucid_event_cut_short(struct lucid_vcpu *vcpu, u32 info, u32 error, u32 inj
 			return;
 		ev->exception.injected = true;
 		ev->exception.vector = vector;
-		ev->exception.has_error = info & LUCID_EVENT_HAS_ERROR;
+		/* Real mode has none, and an entry with one would be refused. */
+		ev->exception.has_error = (info & LUCID_EVENT_HAS_ERROR) &&
+					  (vcpu->cr0 & X86_CR0_PE);
 		ev->exception.error = error;
 		break;
 	case LUCID_EVENT_SOFT:
