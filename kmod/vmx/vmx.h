@@ -78,6 +78,7 @@ struct vmx_region {
 struct lucid_hw_vcpu {
 	u64 field[VMX_NR_FIELDS];
 	u64 have, dirty;		/* bit I: of field[I] */
+	bool at_hand;			/* current here, interrupts off: right after an exit */
 	u64 exit[VMX_NR_EXIT];
 	u32 exit_have;
 	u32 reason;			/* of the last exit; bit 31: a failed entry */
@@ -111,6 +112,7 @@ struct lucid_hw_vcpu {
 		u64 debugctl;
 	} host;
 	bool host_valid;		/* the constant fields are this CPU's */
+	u32 refused_event;		/* what a refused entry was to inject */
 	u32 failed_error;		/* VM-instruction error, when an entry gave no exit */
 };
 
@@ -139,6 +141,7 @@ struct vmx_settings {
 	bool zero_len_event;
 	bool tpr_shadow;
 	bool perf_global_ctrl;
+	bool perf;			/* perf has counters to switch */
 };
 
 extern struct vmx_settings vmx;
