@@ -12,6 +12,7 @@
 #include <asm/debugreg.h>
 
 #include "../x86/decode.h"
+#include "../x86/intercept.h"
 #include "vmx.h"
 
 /* ---- names and counters ---------------------------------------------------- */
@@ -90,7 +91,8 @@ void vmx_skip(struct lucid_vcpu *vcpu, u64 next)
 	if (unlikely(next >> 32) && !vmx_in_64bit(vcpu))
 		next = (u32)next;
 	vmx_set(hw, VMX_RIP, next);
-	vmx_set_shadow(vcpu, false);
+	if (unlikely(vmx_get(hw, VMX_SHADOW) & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)))
+		vmx_set_shadow(vcpu, false);
 	if (unlikely(rflags & (X86_EFLAGS_RF | X86_EFLAGS_TF))) {
 		if (rflags & X86_EFLAGS_RF)
 			vmx_set(hw, VMX_RFLAGS, rflags & ~(u64)X86_EFLAGS_RF);

@@ -383,12 +383,6 @@ void vmx_unsetup(void)
 
 /* ---- loaded and current --------------------------------------------------- */
 
-#define VMX_ENCODING(name, encoding)	encoding,
-static const u16 vmx_encoding[VMX_NR_FIELDS] = {
-	VMX_GUEST_FIELDS(VMX_ENCODING) VMX_OUR_FIELDS(VMX_ENCODING)
-};
-static const u16 vmx_exit_encoding[VMX_NR_EXIT] = { VMX_EXIT_FIELDS(VMX_ENCODING) };
-
 #define VMX_ALL_FIELDS	(~0ull >> (64 - VMX_NR_FIELDS))
 #define VMX_GUEST_MASK	(~0ull >> (64 - VMX_NR_GUEST))
 #define VMX_ALL_EXIT	((1u << VMX_NR_EXIT) - 1)
@@ -492,10 +486,6 @@ u64 vmx_fetch(struct lucid_hw_vcpu *hw, enum vmx_field f)
 {
 	unsigned long flags;
 
-	if (likely(hw->at_hand)) {
-		hw->have |= BIT_ULL(f);
-		return hw->field[f] = vmread(vmx_encoding[f]);
-	}
 	if (vmx_borrow(hw, &flags)) {
 		hw->field[f] = vmread(vmx_encoding[f]);
 		hw->have |= BIT_ULL(f);
@@ -508,10 +498,6 @@ u64 vmx_fetch_exit(struct lucid_hw_vcpu *hw, enum vmx_exit_field f)
 {
 	unsigned long flags;
 
-	if (likely(hw->at_hand)) {
-		hw->exit_have |= BIT(f);
-		return hw->exit[f] = vmread(vmx_exit_encoding[f]);
-	}
 	if (vmx_borrow(hw, &flags)) {
 		hw->exit[f] = vmread(vmx_exit_encoding[f]);
 		hw->exit_have |= BIT(f);
