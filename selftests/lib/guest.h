@@ -107,6 +107,7 @@ extern const char *const guest_mode_name[GUEST_MODES];
 struct vm {
 	int fd;
 	uint8_t *mem;		/* GUEST_MEM bytes, 2M-aligned, slot 0 */
+	bool irqchip;		/* its APICs are in the kernel */
 };
 
 struct guest_event {
