@@ -88,8 +88,7 @@ MODULE_PARM_DESC(ple_window, "VMX: a loop of PAUSEs exits after this many cycles
 /*
  * No stay in the guest is longer than this, whatever the host's interrupts do:
  * the VMX-preemption timer counts from the same value at every entry, which
- * costs nothing.  A host with a tick never sees it fire.  Bochs (2.7) needs it:
- * it enters a guest whose IF is 0 with interrupts masked.
+ * costs nothing.  A host with a tick never sees it fire.
  */
 #define VMX_LONGEST_STAY_MS	10
 

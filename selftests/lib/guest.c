@@ -164,13 +164,6 @@ bool host_is_tcg(void)
 	return !memcmp(r + 1, "TCGTCGTCGTCG", 12);
 }
 
-bool host_is_bochs(void)
-{
-	const char *machine = getenv("LAB_MACHINE");
-
-	return machine && !strncmp(machine, "bochs", 5);
-}
-
 /* ---- Forced emulation --------------------------------------------------- */
 
 #define SWITCH	"/sys/module/lucid/parameters/test_emulate"
@@ -462,14 +455,7 @@ void vcpu_start(struct vcpu *c, enum guest_mode mode, uint64_t rip)
 	bool lm = m[mode].efer, real = mode == REAL16;
 	bool small = real || mode == PROT16;
 	struct kvm_sregs s = vcpu_sregs(c);
-	/*
-	 * Bochs (2.7) enters a guest whose IF is 0 with the host's interrupts
-	 * masked, until the guest touches IF: one that spins is never left, with
-	 * KVM as with us, unless VMX's timer ends it.  With IF set it is no
-	 * different for a guest that nobody interrupts.
-	 */
-	bool on = host_is_bochs() && host_is_amd() && !c->vm->irqchip;
-	struct kvm_regs r = { .rip = rip, .rflags = RFLAGS_1 | (on ? RFLAGS_IF : 0) };
+	struct kvm_regs r = { .rip = rip, .rflags = RFLAGS_1 };
 	struct kvm_segment data;
 
 	s.cr0 = m[mode].cr0 | CR0_ET | CR0_NE | (real ? 0 : CR0_MP);

@@ -107,7 +107,6 @@ extern const char *const guest_mode_name[GUEST_MODES];
 struct vm {
 	int fd;
 	uint8_t *mem;		/* GUEST_MEM bytes, 2M-aligned, slot 0 */
-	bool irqchip;		/* its APICs are in the kernel */
 };
 
 struct guest_event {
@@ -141,8 +140,6 @@ bool host_is_amd(void);
  * A test that stumbles over one says SKIP(..., EMULATOR "what") there.
  */
 bool host_is_tcg(void);
-/* Or Bochs', by what the lab says: its own CPUID tells nothing. */
-bool host_is_bochs(void);
 #define EMULATOR	"XFAIL, QEMU's own fault: "
 
 /*

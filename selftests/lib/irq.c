@@ -25,7 +25,6 @@ struct vm *vm_create_irq(void)
 	vm_map_apics(vm);
 	GUEST(vm, guest_loses_shadow) = host_is_tcg();
 	xioctl(vm->fd, KVM_CREATE_IRQCHIP, 0);
-	vm->irqchip = true;
 	return vm;
 }
 
