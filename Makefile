@@ -46,6 +46,7 @@ help:
 	@echo
 	@echo "KVER=6.1|6.12       Debian kernel to build for and run (now $(KVER))"
 	@echo "KDIR=DIR            build for the kernel whose build folder DIR is"
+	@echo "LAB=MACHINE         qemu-svm, bochs-amd, bochs-intel, bochs-intel-x: the machine of run, demo, lab"
 	@echo "LAB=host            build for and run on this machine itself (needs root)"
 
 # Root gets missing packages installed, others are told which.
