@@ -565,6 +565,7 @@ int vmx_cpu_enable(void)
 	rdmsrl(MSR_STAR, vc->syscall[VMX_STAR]);
 	rdmsrl(MSR_LSTAR, vc->syscall[VMX_LSTAR]);
 	rdmsrl(MSR_SYSCALL_MASK, vc->syscall[VMX_SFMASK]);
+	memcpy(vc->syscall_now, vc->syscall, sizeof(vc->syscall));
 	rdmsrl(MSR_IA32_SYSENTER_ESP, vc->sysenter_esp);
 	vc->last_vm = 0;
 	vc->current_vmcs = NULL;
@@ -810,34 +811,29 @@ static noinstr u64 vmx_swap_kernel_gs(u64 new)
 	return old;
 }
 
-static void vmx_load_syscall_msrs(struct lucid_vcpu *vcpu)
+/* Nobody else writes these: what the CPU has is known, and compared with. */
+static void vmx_write_syscall_msrs(struct vmx_cpu *vc, const u64 *values)
 {
 	static const u32 index[VMX_NR_SYSCALL] = { MSR_STAR, MSR_LSTAR, MSR_SYSCALL_MASK };
-	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpus);
-	struct lucid_hw_vcpu *hw = vcpu->hw;
-	bool want = vcpu->efer & EFER_SCE;
 	unsigned int i;
 
-	hw->syscall_stale = false;
-	if (!want && !hw->syscall_loaded)
-		return;
-	for (i = 0; i < VMX_NR_SYSCALL; i++)
-		if (hw->msr[i] != vc->syscall[i] || hw->syscall_loaded)
-			wrmsrl(index[i], want ? hw->msr[i] : vc->syscall[i]);
-	hw->syscall_loaded = want;
+	for (i = 0; i < VMX_NR_SYSCALL; i++) {
+		if (vc->syscall_now[i] == values[i])
+			continue;
+		wrmsrl(index[i], values[i]);
+		vc->syscall_now[i] = values[i];
+	}
 }
 
-static void vmx_unload_syscall_msrs(struct lucid_hw_vcpu *hw)
+static void vmx_load_syscall_msrs(struct lucid_vcpu *vcpu)
 {
 	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpus);
+	struct lucid_hw_vcpu *hw = vcpu->hw;
 
-	hw->syscall_loaded = false;
-	if (hw->msr[VMX_STAR] != vc->syscall[VMX_STAR])
-		wrmsrl(MSR_STAR, vc->syscall[VMX_STAR]);
-	if (hw->msr[VMX_LSTAR] != vc->syscall[VMX_LSTAR])
-		wrmsrl(MSR_LSTAR, vc->syscall[VMX_LSTAR]);
-	if (hw->msr[VMX_SFMASK] != vc->syscall[VMX_SFMASK])
-		wrmsrl(MSR_SYSCALL_MASK, vc->syscall[VMX_SFMASK]);
+	hw->syscall_stale = false;
+	hw->syscall_loaded |= vcpu->efer & EFER_SCE;
+	if (unlikely(hw->syscall_loaded))
+		vmx_write_syscall_msrs(vc, vcpu->efer & EFER_SCE ? hw->msr : vc->syscall);
 }
 
 /**
@@ -900,8 +896,12 @@ void vmx_unload(struct lucid_vcpu *vcpu)
 	if (unlikely(hw->tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, this_cpu_read(vmx_cpus.tsc_aux));
 	hw->tsc_aux_loaded = false;
-	if (unlikely(hw->syscall_loaded))
-		vmx_unload_syscall_msrs(hw);
+	if (unlikely(hw->syscall_loaded)) {
+		struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpus);
+
+		vmx_write_syscall_msrs(vc, vc->syscall);
+		hw->syscall_loaded = false;
+	}
 	hw->kernel_gs_base = vmx_swap_kernel_gs(hw->host.gs_base);
 	hw->kernel_gs_loaded = false;
 

@@ -128,7 +128,8 @@ struct vmx_cpu {
 	struct lucid_hw_vcpu *current_vmcs;
 	struct list_head loaded;
 	u64 tsc_aux;			/* the host's */
-	u64 syscall[VMX_NR_SYSCALL];	/* the host's */
+	u64 syscall[VMX_NR_SYSCALL];	/* the host's, */
+	u64 syscall_now[VMX_NR_SYSCALL];	/* and what the CPU has */
 	u64 sysenter_esp;
 	u64 last_vm;
 	bool on;			/* in VMX operation, by us */
