@@ -55,15 +55,19 @@
  * Entry of the guest as the kernel's accounting sees it: from here on RCU need
  * not wait for this CPU, and lockdep takes interrupts for enabled.  The order
  * is that of the kernel's own guest_state_enter_irqoff().
+ *
+ * @rested: nothing has run here but guest and exit handlers since RCU was told.
+ * RCU asks by an interrupt (the tick, an IPI), after which it is told again.
  */
-static __always_inline void lucid_guest_state_enter(void)
+static __always_inline void lucid_guest_state_enter(bool *rested)
 {
 	instrumentation_begin();
 	trace_hardirqs_on_prepare();
 	lockdep_hardirqs_on_prepare();
 	instrumentation_end();
 
-	if (!context_tracking_guest_enter()) {
+	if (!context_tracking_guest_enter() && !*rested) {
+		*rested = true;
 		instrumentation_begin();
 #if LUCID_KERNEL_6_12
 		rcu_virt_note_context_switch();

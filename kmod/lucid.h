@@ -122,6 +122,7 @@ struct lucid_vcpu {
 	u64 dr[4];
 	u64 apic_base;
 	struct lucid_events events;
+	bool rested;			/* this stay: RCU has been told, no interrupt since */
 	bool events_armed;		/* something in @events is to be injected */
 	bool emulate;			/* LUCID_SET_EMULATE */
 	u32 mp_state;
@@ -186,7 +187,7 @@ struct lucid_hw_caps {
 	bool kvm_excluded;	/* not while KVM is loaded, used or not */
 	bool insn_len;		/* exits tell the instruction's length */
 	bool accessed_dirty;	/* nested tables have A and D bits */
-	bool only_4k;		/* large leaves hang this CPU (iTLB multihit) */
+	bool exec_4k;		/* code in large leaves hangs this CPU (iTLB multihit) */
 };
 
 extern struct lucid_hw_caps lucid_hw_caps;

@@ -130,6 +130,7 @@ static __always_inline bool host_wants_cpu(struct lucid_vcpu *vcpu, bool again)
 static void interrupts_off_again(struct lucid_vcpu *vcpu)
 {
 	local_irq_disable();
+	vcpu->rested = false;
 	if (!static_branch_likely(&lucid_is_svm))
 		lucid_hw_save_host(vcpu);
 #ifdef CONFIG_MODIFY_LDT_SYSCALL
@@ -175,6 +176,7 @@ static int stay(struct lucid_vcpu *vcpu)
 	if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
 		return LUCID_NOT_HERE;
 
+	vcpu->rested = false;
 	lucid_hw_load(vcpu);
 	vcpu->seat.cpu = cpu;
 	/* The mark, and the full barrier between it and the read of the epoch. */
@@ -543,6 +545,7 @@ int lucid_bench_floor(struct lucid_vcpu *vcpu, struct lucid_bench_floor *b)
 		lucid_hw_arrive(vcpu);
 		local_irq_disable();
 		if (this_cpu_read(lucid_cpu_enabled)) {
+			vcpu->rested = false;
 			lucid_hw_load(vcpu);
 			vcpu->seat.cpu = smp_processor_id();
 			smp_store_mb(vcpu->seat.in_guest, 1);

@@ -448,7 +448,7 @@ TEST(signal_in_a_storm_of_kicks)
 	ASSERT_TRUE(t.running);
 	began = host_ns();
 	vcpu_stop(&t);
-	EXPECT_LT(host_ns() - began, 2000000000);
+	EXPECT_LT(host_ns() - began, 10000000000);	/* slow emulators */
 	for (i = 0; i < 2; i++)
 		pthread_join(kickers[i], NULL);
 	EXPECT_EQ(KVM_MP_STATE_HALTED, vcpu_mp_state(c));

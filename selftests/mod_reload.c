@@ -249,7 +249,7 @@ static long load_times(struct __test_metadata *_metadata, int n)
 }
 
 /* Others take memory too; a leak is there every time: one round without clears it. */
-TEST_F_TIMEOUT(module, loaded_two_hundred_times, 300)
+TEST_F_TIMEOUT(module, loaded_two_hundred_times, 900)
 {
 	long kernel = 0, percpu, vmalloc;
 	int round;

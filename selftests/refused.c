@@ -139,14 +139,12 @@ TEST(every_check_has_its_words)
 TEST(interrupt_while_if_is_0)
 {
 	struct vcpu *c = guest64(halts);
-	struct kvm_regs r = vcpu_regs(c);
 	struct kvm_interrupt irq = { 0x40 };
 	struct lucid_refusal why;
 
 	if (host_is_amd())
 		SKIP(return, "SVM injects it");
-	r.rflags &= ~RFLAGS_IF;
-	ASSERT_EQ(0, eioctl(c->fd, KVM_SET_REGS, &r));
+	vcpu_set_if(c, false);
 	ASSERT_EQ(0, eioctl(c->fd, KVM_INTERRUPT, &irq));
 	ASSERT_EXIT(c, KVM_EXIT_FAIL_ENTRY);
 	if (!dev_is_kvm()) {

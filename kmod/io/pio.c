@@ -52,7 +52,7 @@ int lucid_pio(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, u64 next_rip)
 {
 	u32 value = vcpu->regs[LUCID_RAX];
 
-	if (lucid_irq_port(vcpu, port, size, in, &value)) {
+	if (lucid_irq_port(vcpu, port, in, &value)) {
 		if (in)
 			set_rax(vcpu, value, size);
 		lucid_hw_skip(vcpu, next_rip);
@@ -116,6 +116,7 @@ static void string_advance(struct lucid_vcpu *vcpu, int reg, u32 count, bool rep
  */
 int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool rep)
 {
+	u32 unit = 0;
 	struct lucid_emul_ctxt *c = &vcpu->io.emul;
 	unsigned int seg;
 	u64 count, linear, left, done;
@@ -159,8 +160,8 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 		if (r != LUCID_EMUL_OK)
 			return lucid_emul_fault(vcpu, r);
 		/* One unit a time: the next may be a different register. */
-		if (lucid_irq_port(vcpu, port, size, true, vcpu->pio_data)) {
-			r = lucid_linear_copy(vcpu, linear, vcpu->pio_data, size, true);
+		if (lucid_irq_port(vcpu, port, true, &unit)) {
+			r = lucid_linear_copy(vcpu, linear, &unit, size, true);
 			if (r != LUCID_EMUL_OK)
 				return lucid_emul_fault(vcpu, r);
 			string_advance(vcpu, reg, 1, rep);
@@ -173,9 +174,11 @@ int lucid_pio_string(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, bool r
 	r = lucid_linear_copy(vcpu, linear, vcpu->pio_data, count * size, false);
 	if (r != LUCID_EMUL_OK)
 		return lucid_emul_fault(vcpu, r);
-	for (done = 0; done < count; done++)
-		if (!lucid_irq_port(vcpu, port, size, false, vcpu->pio_data + done * size))
+	for (done = 0; done < count; done++) {
+		memcpy(&unit, vcpu->pio_data + done * size, size);
+		if (!lucid_irq_port(vcpu, port, false, &unit))
 			break;
+	}
 	if (done) {
 		string_advance(vcpu, reg, done, rep);
 		return LUCID_REENTER;

@@ -79,7 +79,7 @@ int lucid_irq_set_routes(struct lucid_vm *vm, const struct kvm_irq_routing_entry
 void lucid_irq_eoi(struct lucid_vm *vm, u8 vector);
 void lucid_irq_pit_arm(struct lucid_vm *vm);		/* irq.lock held */
 void lucid_irq_pic_changed(struct lucid_vm *vm);	/* irq.lock held */
-bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *data);
+bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, bool in, u32 *data);
 bool lucid_irq_mmio(struct lucid_vcpu *vcpu, u64 gpa, void *data, unsigned int len, bool write);
 
 /* ---- deliver.c ---- */

@@ -233,14 +233,13 @@ static enum hrtimer_restart pit_fires(struct hrtimer *timer)
  * lucid_irq_port - an access to a port, if it is one of the chips'
  * @vcpu: the vCPU
  * @port: the port
- * @size: bytes
  * @in: IN
- * @data: from or to
+ * @data: from or to: the chips have eight wires, wider reads find the rest pulled up
  *
  * Context: any; interrupts off too.
  * Return: false: not ours.
  */
-bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *data)
+bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, bool in, u32 *data)
 {
 	struct lucid_vm *vm = vcpu->vm;
 	struct lucid_irq *irq = &vm->irq;
@@ -255,7 +254,7 @@ bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *d
 		if (in) {
 			value = lucid_pic_read(&irq->pic, port);
 		} else {
-			lucid_pic_write(&irq->pic, port, *(u8 *)data);
+			lucid_pic_write(&irq->pic, port, *data);
 			lucid_irq_pic_changed(vm);
 		}
 		raw_spin_unlock_irqrestore(&irq->lock, flags);
@@ -266,7 +265,7 @@ bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *d
 			value = lucid_pit_read(&irq->pit, port, ktime_get_ns());
 		} else {
 			next = lucid_pit_next(&irq->pit);
-			lucid_pit_write(&irq->pit, port, *(u8 *)data, ktime_get_ns());
+			lucid_pit_write(&irq->pit, port, *data, ktime_get_ns());
 			if (lucid_pit_next(&irq->pit) != next)
 				lucid_irq_pit_arm(vm);
 		}
@@ -274,11 +273,8 @@ bool lucid_irq_port(struct lucid_vcpu *vcpu, u16 port, u8 size, bool in, void *d
 	} else {
 		return false;
 	}
-	if (in) {
-		/* The chips have eight wires; wider reads find the rest pulled up. */
-		memset(data, 0xff, size);
-		*(u8 *)data = value;
-	}
+	if (in)
+		*data = ~0xffu | value;
 	return true;
 }
 

@@ -161,17 +161,6 @@ u8 lucid_pic_ack(struct lucid_pic *p)
 	return c->base + (input >= 0 ? input : 7);
 }
 
-/**
- * lucid_pic_has_port - is @port one of the two chips'?
- * @port: I/O port
- *
- * Return: true: lucid_pic_read() and lucid_pic_write() serve it.
- */
-bool lucid_pic_has_port(u16 port)
-{
-	return (port & ~0x81) == 0x20 || (port & ~1) == 0x4d0;
-}
-
 /*
  * "Poll Command": the read is an acknowledge; bit 7 says whether there was
  * something to acknowledge.

@@ -53,7 +53,18 @@ bool lucid_pic_output(const struct lucid_pic *p);
 u8 lucid_pic_ack(struct lucid_pic *p);
 
 /* Ports 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1. */
-bool lucid_pic_has_port(u16 port);
+
+/**
+ * lucid_pic_has_port - is @port one of the two chips'?
+ * @port: I/O port
+ *
+ * Return: true: lucid_pic_read() and lucid_pic_write() serve it.
+ */
+static inline bool lucid_pic_has_port(u16 port)
+{
+	return (port & ~0x81) == 0x20 || (port & ~1) == 0x4d0;
+}
+
 u8 lucid_pic_read(struct lucid_pic *p, u16 port);
 void lucid_pic_write(struct lucid_pic *p, u16 port, u8 value);
 

@@ -146,17 +146,6 @@ void lucid_pit_reset(struct lucid_pit *p, u64 now)
 	}
 }
 
-/**
- * lucid_pit_has_port - is @port the timer's?
- * @port: I/O port
- *
- * Return: true: lucid_pit_read() and lucid_pit_write() serve it.
- */
-bool lucid_pit_has_port(u16 port)
-{
-	return (port & ~3) == 0x40 || port == 0x61;
-}
-
 /* "Counter Latch Command": a latched count stays until it is read. */
 static void latch_count(struct lucid_pit_channel *c, u64 now)
 {

@@ -39,7 +39,18 @@ struct lucid_pit {
 void lucid_pit_reset(struct lucid_pit *p, u64 now);
 
 /* Ports 0x40..0x43, and 0x61. */
-bool lucid_pit_has_port(u16 port);
+
+/**
+ * lucid_pit_has_port - is @port the timer's?
+ * @port: I/O port
+ *
+ * Return: true: lucid_pit_read() and lucid_pit_write() serve it.
+ */
+static inline bool lucid_pit_has_port(u16 port)
+{
+	return (port & ~3) == 0x40 || port == 0x61;
+}
+
 u8 lucid_pit_read(struct lucid_pit *p, u16 port, u64 now);
 void lucid_pit_write(struct lucid_pit *p, u16 port, u8 value, u64 now);
 

@@ -37,7 +37,7 @@
 /* A fault on its way through the attempts. */
 struct fault {
 	u64 gfn;
-	bool write;
+	bool write, exec;
 	bool readonly;		/* the slot's */
 	unsigned long hva;
 	unsigned long seq;	/* mem->invalidate_seq when the lock was let go */
@@ -225,9 +225,12 @@ static int try_map(struct lucid_vm *vm, struct lucid_table_cache *tc, struct fau
 	}
 	if (f->readonly)
 		host.writable = false;
-	if (host.level == LUCID_LEVEL_2M && (lucid_pt.only_4k || !fits_2m(slot, f->gfn)))
+	if (host.level == LUCID_LEVEL_2M &&
+	    ((lucid_pt.exec_4k && f->exec) || !fits_2m(slot, f->gfn)))
 		host.level = LUCID_LEVEL_4K;
-	r = lucid_pt_install(vm, tc, f->gfn, &host, host.level, f->write);
+	r = lucid_pt_install(vm, tc, f->gfn, &host, host.level,
+			     (f->write ? LUCID_ACCESS_WRITE : 0) |
+			     (f->exec ? LUCID_ACCESS_EXEC : 0));
 	if (!r && host.level == LUCID_LEVEL_4K)
 		map_around(mem, slot, f);
 out:
@@ -297,6 +300,7 @@ int lucid_mem_fault(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gpa,
 	struct fault f = {
 		.gfn = gpa >> PAGE_SHIFT,
 		.write = access & LUCID_ACCESS_WRITE,
+		.exec = access & LUCID_ACCESS_EXEC,
 	};
 	int r, idx;
 

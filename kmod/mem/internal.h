@@ -37,7 +37,8 @@ struct lucid_zap {
 int lucid_pt_create(struct lucid_mem *mem);
 void lucid_pt_destroy(struct lucid_mem *mem);
 int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
-		     const struct lucid_host_page *page, unsigned int level, bool write);
+		     const struct lucid_host_page *page, unsigned int level,
+		     unsigned int access);
 u64 *lucid_pt_window(const struct lucid_mem *mem, u64 gfn);
 void lucid_pt_zap(struct lucid_vm *vm, u64 start, u64 end, bool may_sleep,
 		  struct lucid_zap *zap);

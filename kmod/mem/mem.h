@@ -92,7 +92,8 @@ struct lucid_pt_format {
 	u64 accessed, dirty;	/* set by the CPU; 0 where it keeps none */
 	u64 large;		/* a leaf above the last level */
 	u64 address;		/* where the host-physical address is */
-	bool only_4k;		/* no large leaf may be executed (iTLB multihit) */
+	u64 exec;		/* in leaf: may be executed; 0 where a leaf always may */
+	bool exec_4k;		/* large leaves must not be executed (iTLB multihit) */
 };
 
 extern struct lucid_pt_format lucid_pt;

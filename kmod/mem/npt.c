@@ -53,6 +53,7 @@ int __init lucid_mem_module_init(void)
 		.table		= 7,
 		.leaf		= 1 | 4 | 6 << 3 | BIT(6) | BIT(8),
 		.write		= 2,
+		.exec		= 4,
 		.accessed	= BIT(8),
 		.dirty		= BIT(9),
 		.large		= BIT(7),
@@ -67,7 +68,7 @@ int __init lucid_mem_module_init(void)
 		lucid_pt.leaf &= ~lucid_pt.accessed;
 		lucid_pt.accessed = lucid_pt.dirty = 0;
 	}
-	lucid_pt.only_4k = lucid_hw_caps.only_4k;
+	lucid_pt.exec_4k = lucid_hw_caps.exec_4k;
 	return 0;
 }
 
@@ -203,7 +204,7 @@ static u64 *link_table(struct lucid_mem *mem, struct lucid_table_cache *tc, u64 
  * @gfn: the guest page
  * @page: what the host has behind it
  * @level: the largest level the mapping may have, at most @page's
- * @write: the access that faulted is a write; @page is writable then
+ * @access: LUCID_ACCESS_ of the fault; @page is writable for a write
  *
  * A table of 4K entries that stands where a 2M entry could be is kept.
  *
@@ -212,10 +213,15 @@ static u64 *link_table(struct lucid_mem *mem, struct lucid_table_cache *tc, u64 
  * @tc has run short (what was linked so far stays, empty).
  */
 int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
-		     const struct lucid_host_page *page, unsigned int level, bool write)
+		     const struct lucid_host_page *page, unsigned int level,
+		     unsigned int access)
 {
 	struct lucid_mem *mem = &vm->mem;
 	u64 *table = mem->root, *entry;
+	bool write = access & LUCID_ACCESS_WRITE;
+	/* What an entry must have to be enough. */
+	u64 needs = (write ? lucid_pt.write : 0) |
+		    (access & LUCID_ACCESS_EXEC && lucid_pt.exec_4k ? lucid_pt.exec : 0);
 	unsigned int l = mem->levels;
 	u64 old, new;
 
@@ -231,7 +237,7 @@ int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
 		} else if (!is_leaf(old, l)) {
 			table = entry_table(old);
 			continue;
-		} else if (l == level || !write || (old & lucid_pt.write)) {
+		} else if (l == level || (old & needs) == needs) {
 			break;
 		} else {
 			/* Too weak a large page, and no large one may replace it. */
@@ -253,6 +259,8 @@ int lucid_pt_install(struct lucid_vm *vm, struct lucid_table_cache *tc, u64 gfn,
 		new |= page->pfn << PAGE_SHIFT;
 	else
 		new |= (page->pfn & ~(LUCID_GFNS_2M - 1)) << PAGE_SHIFT | lucid_pt.large;
+	if (unlikely(lucid_pt.exec_4k) && l != LUCID_LEVEL_4K)
+		new &= ~lucid_pt.exec;
 
 	if (unlikely(old & lucid_pt.present)) {
 		if (l > level || !((old ^ new) & lucid_pt.address)) {

@@ -15,6 +15,7 @@
 #include <asm/mce.h>
 
 #include "../x86/decode.h"
+#include "../x86/intercept.h"
 #include "svm.h"
 
 /* ---- names and counters ---------------------------------------------------- */

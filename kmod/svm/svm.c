@@ -406,7 +406,7 @@ static __always_inline bool svm_xcr0_differs(struct lucid_vcpu *vcpu)
 
 static noinstr void svm_guest(struct lucid_vcpu *vcpu, u64 host_pa)
 {
-	lucid_guest_state_enter();
+	lucid_guest_state_enter(&vcpu->rested);
 	svm_vmrun(vcpu->hw->vmcb_pa, vcpu->regs, host_pa);
 	lucid_guest_state_exit();
 }

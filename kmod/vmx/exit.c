@@ -12,6 +12,7 @@
 #include <asm/debugreg.h>
 
 #include "../x86/decode.h"
+#include "../x86/intercept.h"
 #include "vmx.h"
 
 /* ---- names and counters ---------------------------------------------------- */
@@ -90,7 +91,8 @@ void vmx_skip(struct lucid_vcpu *vcpu, u64 next)
 	if (unlikely(next >> 32) && !vmx_in_64bit(vcpu))
 		next = (u32)next;
 	vmx_set(hw, VMX_RIP, next);
-	vmx_set_shadow(vcpu, false);
+	if (unlikely(vmx_get(hw, VMX_SHADOW) & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)))
+		vmx_set_shadow(vcpu, false);
 	if (unlikely(rflags & (X86_EFLAGS_RF | X86_EFLAGS_TF))) {
 		if (rflags & X86_EFLAGS_RF)
 			vmx_set(hw, VMX_RFLAGS, rflags & ~(u64)X86_EFLAGS_RF);
@@ -285,19 +287,24 @@ int vmx_exit_fast(struct lucid_vcpu *vcpu)
 
 	vcpu->stats.exit_index = vmx_exit_index(reason);
 	/* What guests do most, compared directly. */
-	if (reason == EXIT_REASON_EPT_VIOLATION)
+	if (reason == EXIT_REASON_EPT_VIOLATION) {
+		vmx_told(vcpu->hw, VMX_QUALIFICATION);	/* while it is at hand */
 		r = vmx_is_apic(vcpu) ? LUCID_MMIO : LUCID_ATOMIC;
-	else if (reason == EXIT_REASON_IO_INSTRUCTION)
-		return vmx_io(vcpu, true);
-	else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
+	} else if (reason == EXIT_REASON_IO_INSTRUCTION) {
+		r = vmx_io(vcpu, true);
+	} else if (reason == EXIT_REASON_EXTERNAL_INTERRUPT) {
 		r = LUCID_REENTER_IRQ;
-	else if (reason == EXIT_REASON_CPUID)
-		return lucid_exec_cpuid(vcpu, true);
-	else if (reason == EXIT_REASON_MSR_WRITE || reason == EXIT_REASON_MSR_READ)
-		return lucid_exec_msr(vcpu, reason == EXIT_REASON_MSR_WRITE, true);
-	else
-		return vmx_exit(vcpu, true);
-	/* Other code is about to use this CPU's cache. */
+	} else if (reason == EXIT_REASON_CPUID) {
+		r = lucid_exec_cpuid(vcpu, true);
+	} else if (reason == EXIT_REASON_MSR_WRITE || reason == EXIT_REASON_MSR_READ) {
+		r = lucid_exec_msr(vcpu, reason == EXIT_REASON_MSR_WRITE, true);
+	} else {
+		r = vmx_exit(vcpu, true);
+	}
+	if (likely(r == LUCID_REENTER))
+		return r;
+	/* Interrupts may be on from here on; other code uses this CPU's cache. */
+	vcpu->hw->at_hand = false;
 	vcpu->hw->flush_l1d = true;
 	return r;
 }
@@ -315,11 +322,16 @@ int vmx_exit_atomic(struct lucid_vcpu *vcpu)
 int vmx_exit_mmio(struct lucid_vcpu *vcpu)
 {
 	const u64 final = EPT_VIOLATION_GVA_IS_VALID | EPT_VIOLATION_GVA_TRANSLATED;
+	struct lucid_hw_vcpu *hw = vcpu->hw;
+	int r;
 
 	/* Not if it was the walk of the guest's tables that met no RAM. */
-	if ((vmx_told(vcpu->hw, VMX_QUALIFICATION) & final) != final)
+	if ((vmx_told(hw, VMX_QUALIFICATION) & final) != final)
 		return LUCID_SLOW;
-	return lucid_mmio_tried(vcpu, vmx_told(vcpu->hw, VMX_GPA));
+	hw->at_hand = hw->cpu == smp_processor_id();	/* else VMX was turned off */
+	r = lucid_mmio_tried(vcpu, vmx_told(hw, VMX_GPA));
+	hw->at_hand = false;
+	return r;
 }
 
 /* For lucid_bench_floor(), which serves nothing else. */

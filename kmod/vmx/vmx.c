@@ -88,8 +88,7 @@ MODULE_PARM_DESC(ple_window, "VMX: a loop of PAUSEs exits after this many cycles
 /*
  * No stay in the guest is longer than this, whatever the host's interrupts do:
  * the VMX-preemption timer counts from the same value at every entry, which
- * costs nothing.  A host with a tick never sees it fire.  Bochs (2.7) needs it:
- * it enters a guest whose IF is 0 with interrupts masked.
+ * costs nothing.  A host with a tick never sees it fire.
  */
 #define VMX_LONGEST_STAY_MS	10
 
@@ -246,7 +245,7 @@ int vmx_probe(void)
 	const u64 enabled = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
 	u32 ctl[VMX_CTL_NR];
 	u64 basic, misc, feat;
-	int r;
+	int r, nr = 0;
 
 	if (!(cpuid_ecx(1) & BIT(5))) {
 		pr_err("this CPU has neither SVM nor VMX (in a virtual machine: is nesting enabled?)\n");
@@ -300,9 +299,11 @@ int vmx_probe(void)
 		vmx.exit &= ~VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
 		vmx.entry &= ~VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
 	}
+	perf_guest_get_msrs(&nr, NULL);
+	vmx.perf = nr;
 	vmx.zero_len_event = misc & VMX_MISC_ZERO_LEN_INS;
 	vmx.longest_stay = min_t(u64, (u64)tsc_khz * VMX_LONGEST_STAY_MS >>
-				      (misc & VMX_MISC_PREEMPTION_TIMER_RATE_MASK), U32_MAX);
+				      (misc & 0x1f), U32_MAX);
 	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, vmx.cr0_fixed1);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, vmx.cr4_fixed0);
 	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, vmx.cr4_fixed1);
@@ -318,7 +319,7 @@ int vmx_probe(void)
 		.insn_len = true,
 		.accessed_dirty = vmx.ept_vpid & VMX_EPT_AD_BIT,
 		/* A guest could make the CPU's caches disagree: erratum, CVE-2018-12207. */
-		.only_4k = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off(),
+		.exec_4k = boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off(),
 	};
 	return 0;
 }
@@ -381,12 +382,6 @@ void vmx_unsetup(void)
 
 /* ---- loaded and current --------------------------------------------------- */
 
-#define VMX_ENCODING(name, encoding)	encoding,
-static const u16 vmx_encoding[VMX_NR_FIELDS] = {
-	VMX_GUEST_FIELDS(VMX_ENCODING) VMX_OUR_FIELDS(VMX_ENCODING)
-};
-static const u16 vmx_exit_encoding[VMX_NR_EXIT] = { VMX_EXIT_FIELDS(VMX_ENCODING) };
-
 #define VMX_ALL_FIELDS	(~0ull >> (64 - VMX_NR_FIELDS))
 #define VMX_GUEST_MASK	(~0ull >> (64 - VMX_NR_GUEST))
 #define VMX_ALL_EXIT	((1u << VMX_NR_EXIT) - 1)
@@ -429,6 +424,7 @@ static void vmx_evict_here(struct lucid_hw_vcpu *hw)
 	vc->current_vmcs = NULL;
 	if (before && before != hw)
 		vmx_make_current(before);
+	hw->at_hand = false;
 	/* From here on it may be loaded elsewhere. */
 	smp_store_release(&hw->cpu, -1);
 }
@@ -984,7 +980,7 @@ static noinstr bool vmx_guest(struct lucid_vcpu *vcpu, u64 spec_ctrl)
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	bool failed;
 
-	lucid_guest_state_enter();
+	lucid_guest_state_enter(&vcpu->rested);
 	if (hw->cr2 != native_read_cr2())
 		native_write_cr2(hw->cr2);
 	failed = vmx_vmenter(vcpu->regs, hw->launched, spec_ctrl, &hw->host_rsp);
@@ -1060,6 +1056,7 @@ static bool vmx_refused(struct lucid_vcpu *vcpu, bool failed)
 		lucid_machine_check();
 	hw->exit_have = 0;
 	hw->idt_info = 0;
+	hw->refused_event = hw->field[VMX_EVENT];
 	vmx_set(hw, VMX_EVENT, 0);
 	hw->injecting = 0;
 	vcpu->events_armed = true;
@@ -1103,8 +1100,12 @@ bool vmx_enter(struct lucid_vcpu *vcpu)
 		hw->rsp = vcpu->regs[LUCID_RSP];
 		vmwrite(GUEST_RSP, hw->rsp);
 	}
-	if (hw->dirty)
+	if (likely(hw->dirty == BIT_ULL(VMX_RIP))) {	/* an instruction was done */
+		vmwrite(GUEST_RIP, hw->field[VMX_RIP]);
+		hw->dirty = 0;
+	} else if (hw->dirty) {
 		vmx_write_dirty(hw);
+	}
 	if (unlikely(dr)) {
 		set_debugreg(0, 7);
 		set_debugreg(vcpu->dr[0], 0);
@@ -1112,7 +1113,7 @@ bool vmx_enter(struct lucid_vcpu *vcpu)
 		set_debugreg(vcpu->dr[2], 2);
 		set_debugreg(vcpu->dr[3], 3);
 	}
-	if (static_cpu_has(X86_FEATURE_ARCH_PERFMON))
+	if (vmx.perf)
 		vmx_perf_switch(hw);
 	if (static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D) &&
 	    hw->flush_l1d && !cpu_mitigations_off()) {
@@ -1130,14 +1131,14 @@ bool vmx_enter(struct lucid_vcpu *vcpu)
 		xsetbv(XCR_XFEATURE_ENABLED_MASK, lucid_fpu_host_xcr0());
 	if (unlikely(hw->host.debugctl))
 		update_debugctlmsr(hw->host.debugctl);
-	if (static_cpu_has(X86_FEATURE_ARCH_PERFMON))
+	if (vmx.perf)
 		vmx_perf_restore();
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	if (unlikely(failed || (hw->reason & VMX_EXIT_REASONS_FAILED_VMENTRY)))
 		return vmx_refused(vcpu, failed);
 
-	hw->launched = true;
+	hw->launched = hw->at_hand = true;
 	hw->have &= ~VMX_GUEST_MASK;
 	hw->exit_have = 0;
 	hw->rsp = vcpu->regs[LUCID_RSP] = vmread(GUEST_RSP);

@@ -66,6 +66,13 @@ enum vmx_exit_field {
 	VMX_NR_EXIT
 };
 
+/* In the header, so that an encoding is a constant where the field is one. */
+#define VMX_ENCODING(name, encoding)	encoding,
+static const u16 vmx_encoding[VMX_NR_FIELDS] = {
+	VMX_GUEST_FIELDS(VMX_ENCODING) VMX_OUR_FIELDS(VMX_ENCODING)
+};
+static const u16 vmx_exit_encoding[VMX_NR_EXIT] = { VMX_EXIT_FIELDS(VMX_ENCODING) };
+
 /* MSRs of SYSCALL: no field in the VMCS, switched by hand for guests that use it. */
 enum { VMX_STAR, VMX_LSTAR, VMX_SFMASK, VMX_NR_SYSCALL };
 
@@ -78,6 +85,7 @@ struct vmx_region {
 struct lucid_hw_vcpu {
 	u64 field[VMX_NR_FIELDS];
 	u64 have, dirty;		/* bit I: of field[I] */
+	bool at_hand;			/* current here, interrupts off: right after an exit */
 	u64 exit[VMX_NR_EXIT];
 	u32 exit_have;
 	u32 reason;			/* of the last exit; bit 31: a failed entry */
@@ -111,6 +119,7 @@ struct lucid_hw_vcpu {
 		u64 debugctl;
 	} host;
 	bool host_valid;		/* the constant fields are this CPU's */
+	u32 refused_event;		/* what a refused entry was to inject */
 	u32 failed_error;		/* VM-instruction error, when an entry gave no exit */
 };
 
@@ -139,6 +148,7 @@ struct vmx_settings {
 	bool zero_len_event;
 	bool tpr_shadow;
 	bool perf_global_ctrl;
+	bool perf;			/* perf has counters to switch */
 };
 
 extern struct vmx_settings vmx;
@@ -166,7 +176,12 @@ static __always_inline void vmwrite(unsigned long encoding, u64 value)
 
 static __always_inline u64 vmx_get(struct lucid_hw_vcpu *hw, enum vmx_field f)
 {
-	return likely(hw->have & BIT_ULL(f)) ? hw->field[f] : vmx_fetch(hw, f);
+	if (hw->have & BIT_ULL(f))
+		return hw->field[f];
+	if (unlikely(!hw->at_hand))
+		return vmx_fetch(hw, f);
+	hw->have |= BIT_ULL(f);
+	return hw->field[f] = vmread(vmx_encoding[f]);
 }
 
 static __always_inline void vmx_set(struct lucid_hw_vcpu *hw, enum vmx_field f, u64 value)
@@ -191,7 +206,12 @@ static __always_inline void vmx_control(struct lucid_hw_vcpu *hw, enum vmx_field
 
 static __always_inline u64 vmx_told(struct lucid_hw_vcpu *hw, enum vmx_exit_field f)
 {
-	return likely(hw->exit_have & BIT(f)) ? hw->exit[f] : vmx_fetch_exit(hw, f);
+	if (hw->exit_have & BIT(f))
+		return hw->exit[f];
+	if (unlikely(!hw->at_hand))
+		return vmx_fetch_exit(hw, f);
+	hw->exit_have |= BIT(f);
+	return hw->exit[f] = vmread(vmx_exit_encoding[f]);
 }
 
 static inline enum vmx_field vmx_seg(int seg, int part)

@@ -159,7 +159,7 @@ static const char *check_segment(struct check *c, int seg)
 static const char *check_rest(struct check *c)
 {
 	u64 rip = vmx_get(c->hw, VMX_RIP), rflags = vmx_get(c->hw, VMX_RFLAGS);
-	u32 shadow = vmx_get(c->hw, VMX_SHADOW), event = c->hw->field[VMX_EVENT];
+	u32 shadow = vmx_get(c->hw, VMX_SHADOW), event = c->hw->refused_event;
 	bool cs_l = part(c, LUCID_SEG_CS, VMX_AR) & VMX_AR_L_MASK;
 
 	if (!canonical(vmx_get(c->hw, VMX_GDTR_BASE)) || !canonical(vmx_get(c->hw, VMX_IDTR_BASE)))
@@ -172,8 +172,6 @@ static const char *check_rest(struct check *c)
 		return "RIP is not canonical";
 	if ((rflags & ~0x3f7fd7ull) || !(rflags & X86_EFLAGS_FIXED))
 		return "RFLAGS has a reserved bit set, or bit 1 clear";
-	if ((rflags & X86_EFLAGS_VM) && (c->long_mode || c->real))
-		return "RFLAGS.VM in long or real mode";
 	if ((event & LUCID_EVENT_VALID) && !(event & LUCID_EVENT_TYPE) &&
 	    !(rflags & X86_EFLAGS_IF))
 		return "an interrupt is injected while RFLAGS.IF is 0";
@@ -208,6 +206,8 @@ void vmx_refused_field(struct lucid_vcpu *vcpu, char *words, size_t size)
 		why = "machine check";
 	else if ((u16)hw->reason == EXIT_REASON_MSR_LOAD_FAIL)
 		why = "MSR loading";
+	if (!why && c.vm86 && (c.long_mode || c.real))
+		why = "RFLAGS.VM in long or real mode";
 	why = why ?: check_registers(&c);
 	for (seg = 0; !why && seg <= LUCID_SEG_LDTR; seg++) {
 		const char *wrong = check_segment(&c, seg);

@@ -164,13 +164,9 @@ bool lucid_inject(struct lucid_vcpu *vcpu);
 void lucid_event_delivered(struct lucid_vcpu *vcpu, u32 info);
 void lucid_event_cut_short(struct lucid_vcpu *vcpu, u32 info, u32 error, u32 injecting);
 
-/* ---- intercept.c: instructions that exit, the same on both vendors' CPUs ---- */
+/* ---- intercept.c, and intercept.h: instructions that exit on both vendors' CPUs ---- */
 
 int lucid_raise(struct lucid_vcpu *vcpu, u8 vector, s64 error);
-int lucid_exec_nothing(struct lucid_vcpu *vcpu, int id, bool atomic);
-int lucid_exec_cpuid(struct lucid_vcpu *vcpu, bool atomic);
-int lucid_exec_hypercall(struct lucid_vcpu *vcpu, int id, bool atomic);
-int lucid_exec_msr(struct lucid_vcpu *vcpu, bool write, bool atomic);
 int lucid_exec_hlt(struct lucid_vcpu *vcpu, bool atomic);
 int lucid_exec_xsetbv(struct lucid_vcpu *vcpu, bool atomic);
 int lucid_exec_dr(struct lucid_vcpu *vcpu, bool atomic);

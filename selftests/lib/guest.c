@@ -164,13 +164,6 @@ bool host_is_tcg(void)
 	return !memcmp(r + 1, "TCGTCGTCGTCG", 12);
 }
 
-bool host_is_bochs(void)
-{
-	const char *machine = getenv("LAB_MACHINE");
-
-	return machine && !strncmp(machine, "bochs", 5);
-}
-
 /* ---- Forced emulation --------------------------------------------------- */
 
 #define SWITCH	"/sys/module/lucid/parameters/test_emulate"
@@ -327,9 +320,11 @@ static void make_tables(struct vm *vm)
 		/* RSP0 and IST1: the upper half of the vCPU's 64K is the normal one */
 		set64(vm, GUEST_TSS64 + i * 0x100 + 4, stack_top(i) - 0x8000);
 		set64(vm, GUEST_TSS64 + i * 0x100 + 0x24, stack_top(i) - 0xc000);
+		set32(vm, GUEST_TSS64 + i * 0x100 + 0x64, 0x68 << 16);	/* no I/O bitmap */
 	}
 	set32(vm, GUEST_TSS32 + 4, stack_top(0) - 0x8000);
 	set32(vm, GUEST_TSS32 + 8, SEL_DATA);
+	set32(vm, GUEST_TSS32 + 0x64, 0x68 << 16);
 	make_paging(vm);
 }
 
@@ -460,14 +455,7 @@ void vcpu_start(struct vcpu *c, enum guest_mode mode, uint64_t rip)
 	bool lm = m[mode].efer, real = mode == REAL16;
 	bool small = real || mode == PROT16;
 	struct kvm_sregs s = vcpu_sregs(c);
-	/*
-	 * Bochs (2.7) enters a guest whose IF is 0 with the host's interrupts
-	 * masked, until the guest touches IF: one that spins is never left, with
-	 * KVM as with us.  With IF set it is no different for a guest that nobody
-	 * interrupts.
-	 */
-	struct kvm_regs r = { .rip = rip,
-			      .rflags = RFLAGS_1 | (host_is_bochs() ? RFLAGS_IF : 0) };
+	struct kvm_regs r = { .rip = rip, .rflags = RFLAGS_1 };
 	struct kvm_segment data;
 
 	s.cr0 = m[mode].cr0 | CR0_ET | CR0_NE | (real ? 0 : CR0_MP);

@@ -140,8 +140,6 @@ bool host_is_amd(void);
  * A test that stumbles over one says SKIP(..., EMULATOR "what") there.
  */
 bool host_is_tcg(void);
-/* Or Bochs', by what the lab says: its own CPUID tells nothing. */
-bool host_is_bochs(void);
 #define EMULATOR	"XFAIL, QEMU's own fault: "
 
 /*
