@@ -37,6 +37,7 @@
 
 #define SPARE_SLOT	3
 #define MAX_REPEAT	100
+#define ROW_SECONDS	20		/* the most that a row may take, by the machine's clock */
 
 struct row {
 	const char *name;
@@ -372,7 +373,7 @@ static void measure(const struct row *row, unsigned int repeat)
 }
 
 /* Returns whether the row's process ended well. */
-static bool measure_apart(const struct row *row, unsigned int repeat, unsigned int seconds)
+static bool measure_apart(const struct row *row, unsigned int repeat)
 {
 	pid_t child;
 	int status;
@@ -382,7 +383,7 @@ static bool measure_apart(const struct row *row, unsigned int repeat, unsigned i
 	if (child < 0)
 		die("fork");
 	if (!child) {
-		alarm(seconds);
+		alarm(ROW_SECONDS);
 		measure(row, repeat);
 		exit(0);
 	}
@@ -467,12 +468,11 @@ static void print_machine(void)
 
 static void usage(FILE *to)
 {
-	fputs("usage: bench-client [--dev PATH] [--row NAME]... [--repeat N] [--seconds N] [--list]\n"
+	fputs("usage: bench-client [--dev PATH] [--row NAME]... [--repeat N] [--list]\n"
 	      "       bench-client --time NAME COMMAND [ARGS...]\n"
 	      "  --dev PATH   the device (default: $LUCID_DEV, else /dev/lucid)\n"
 	      "  --row NAME   only this row; repeatable\n"
 	      "  --repeat N   batches of each size (default 12)\n"
-	      "  --seconds N  the most that a row may take by the machine's clock (default 20)\n"
 	      "  --list       print the rows' names and exit\n"
 	      "  --time NAME  time COMMAND, as a row of that name\n", to);
 }
@@ -483,7 +483,6 @@ int main(int argc, char **argv)
 		{ "dev", required_argument, NULL, 'd' },
 		{ "row", required_argument, NULL, 'r' },
 		{ "repeat", required_argument, NULL, 'n' },
-		{ "seconds", required_argument, NULL, 's' },
 		{ "time", required_argument, NULL, 't' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
@@ -491,7 +490,7 @@ int main(int argc, char **argv)
 	};
 	const char *dev = getenv("LUCID_DEV"), *command = NULL;
 	bool wanted[N_ROWS] = { }, any = false, failed = false;
-	unsigned int repeat = 12, seconds = 20;
+	unsigned int repeat = 12;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -516,9 +515,6 @@ int main(int argc, char **argv)
 				fprintf(stderr, "bench: --repeat is 2 to %d\n", MAX_REPEAT);
 				return 1;
 			}
-			break;
-		case 's':
-			seconds = atoi(optarg);
 			break;
 		case 't':
 			command = optarg;
@@ -549,7 +545,7 @@ int main(int argc, char **argv)
 	if (ended == MAP_FAILED)
 		die("mmap");
 	for (size_t i = 0; i < N_ROWS; i++)
-		if ((!any || wanted[i]) && !measure_apart(&rows[i], repeat, seconds))
+		if ((!any || wanted[i]) && !measure_apart(&rows[i], repeat))
 			failed = true;
 	puts("done");
 	return failed;
