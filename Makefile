@@ -38,7 +38,7 @@ help:
 	@echo "make check          all tests: host, builds, sparse, Lucid and KVM in the lab"
 	@echo "make host-check     the host tests alone"
 	@echo "make sparse         lucid.ko under sparse"
-	@echo "make bench          what exits cost: KVM against Lucid"
+	@echo "make bench          what exits cost: KVM against Lucid, in QEMU and Bochs"
 	@echo "make lab            a shell in a throwaway machine, lucid.ko loaded"
 	@echo "make install        module, tool, man page and header; PREFIX, DESTDIR"
 	@echo "make clean          remove what was built; distclean: downloads and logs too"

@@ -13,8 +13,8 @@ backend_timeout=600
 backend_kill=KILL	# others it catches and goes on
 
 # Instructions per second of the machine's own time: about what a host does, so
-# that waits and time limits are as long inside as outside.
-bochs_ips=40000000
+# that waits and time limits are as long inside as outside. The bench has its own.
+bochs_ips=${LAB_BOCHS_IPS:-40000000}
 bochs_bios=/usr/share/bochs/BIOS-bochs-latest
 
 # Left out are self-tests and tables for tracing, a third of the boot; rodata=off
