@@ -386,7 +386,7 @@ int lucid_cr_access(struct lucid_vcpu *vcpu)
 
 /**
  * lucid_dr_access - MOV to and from DRn
- * @vcpu: the vCPU, at the instruction; privilege has been checked by the CPU
+ * @vcpu: the vCPU, at the instruction
  *
  * Context: outside of a stay; may sleep.
  * Return: enum lucid_next or a negative errno.
@@ -406,6 +406,9 @@ int lucid_dr_access(struct lucid_vcpu *vcpu)
 	if (!to && !lucid_insn_is(insn, LUCID_I_MOV_FROM_DR))
 		return LUCID_REENTER;
 
+	/* The CPU should have looked (SDM vol. 3C, "Relative Priority of Faults and VM Exits"). */
+	if (lucid_hw_get_cpl(vcpu))
+		return lucid_raise(vcpu, X86_TRAP_GP, 0);
 	/* DR8 and up do not exist; DR4 and DR5 neither with CR4.DE. */
 	if (insn->reg > 7 || ((insn->reg & 6) == 4 && (vcpu->cr4 & X86_CR4_DE))) {
 		lucid_queue_exception(vcpu, X86_TRAP_UD, LUCID_NO_ERROR);
