@@ -131,6 +131,8 @@ static void interrupts_off_again(struct lucid_vcpu *vcpu)
 {
 	local_irq_disable();
 	vcpu->rested = false;
+	if (unlikely(!this_cpu_read(lucid_cpu_enabled)))
+		return;		/* turned off meanwhile: there will be no entry */
 	if (!static_branch_likely(&lucid_is_svm))
 		lucid_hw_save_host(vcpu);
 #ifdef CONFIG_MODIFY_LDT_SYSCALL

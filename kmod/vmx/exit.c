@@ -9,6 +9,7 @@
  * nothing, where it would have to sleep.
  */
 #include <linux/sched.h>
+#include <asm/cpu.h>
 #include <asm/debugreg.h>
 
 #include "../x86/decode.h"
@@ -162,11 +163,38 @@ static int vmx_debug(struct lucid_vcpu *vcpu)
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	u64 q = vmx_told(hw, VMX_QUALIFICATION);
 
+	/* INT1: RIP is still its own, the handler is to return behind it. */
+	if ((vmx_told(hw, VMX_INTR_INFO) & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION) {
+		vmx_set(hw, VMX_RIP, vmx_get(hw, VMX_RIP) + vmx_told(hw, VMX_INSN_LEN));
+		vmx_set_shadow(vcpu, false);
+	} else if ((vmx_get(hw, VMX_RFLAGS) & X86_EFLAGS_TF) && vmx_get_shadow(vcpu)) {
+		/* Entry wants the step that waits behind MOV SS noted. */
+		vmx_set(hw, VMX_PENDING_DB, vmx_get(hw, VMX_PENDING_DB) | DR_STEP);
+	}
 	hw->dr6 = (hw->dr6 & ~(u64)DR_TRAP_BITS) | (q & (DR_TRAP_BITS | BIT(13) | DR_STEP));
+	/* Its delivery clears GD, an exit does not. */
+	vmx_update(hw, VMX_DR7, hw->field[VMX_DR7] & ~BIT_ULL(13));
 	return lucid_raise(vcpu, X86_TRAP_DB, LUCID_NO_ERROR);
 }
 
-static int vmx_exception(struct lucid_vcpu *vcpu)
+/*
+ * #AC: the guest's, if it has asked for alignment checks; else the host's split-lock
+ * detection found a guest that knows nothing of it.
+ */
+static int vmx_alignment(struct lucid_vcpu *vcpu, bool atomic)
+{
+	if (boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) &&
+	    !(vmx_get_cpl(vcpu) == 3 && (vcpu->cr0 & X86_CR0_AM) &&
+	      (vmx_get(vcpu->hw, VMX_RFLAGS) & X86_EFLAGS_AC))) {
+		if (atomic)
+			return LUCID_SLOW;
+		if (handle_guest_split_lock(vmx_get(vcpu->hw, VMX_RIP)))
+			return LUCID_REENTER;
+	}
+	return lucid_raise(vcpu, X86_TRAP_AC, (u32)vmx_told(vcpu->hw, VMX_INTR_ERROR));
+}
+
+static int vmx_exception(struct lucid_vcpu *vcpu, bool atomic)
 {
 	u32 info = vmx_told(vcpu->hw, VMX_INTR_INFO);
 
@@ -176,7 +204,7 @@ static int vmx_exception(struct lucid_vcpu *vcpu)
 	case X86_TRAP_DB:
 		return vmx_debug(vcpu);
 	case X86_TRAP_AC:
-		return lucid_raise(vcpu, X86_TRAP_AC, (u32)vmx_told(vcpu->hw, VMX_INTR_ERROR));
+		return vmx_alignment(vcpu, atomic);
 	case X86_TRAP_MC:
 		return lucid_machine_check();
 	}
@@ -215,7 +243,7 @@ static int vmx_exit(struct lucid_vcpu *vcpu, bool atomic)
 {
 	switch (vcpu->hw->reason) {
 	case EXIT_REASON_EXCEPTION_NMI:
-		return vmx_exception(vcpu);
+		return vmx_exception(vcpu, atomic);
 	case EXIT_REASON_EXTERNAL_INTERRUPT:
 	case EXIT_REASON_PREEMPTION_TIMER:	/* a stay that was long enough */
 	case EXIT_REASON_INIT_SIGNAL:

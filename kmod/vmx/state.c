@@ -275,7 +275,8 @@ bool vmx_set_msr(struct lucid_vcpu *vcpu, u32 index, u64 value)
 	int f = msr_field(index);
 
 	if (copy) {
-		*copy = value;
+		/* The upper half is reserved here, ignored on AMD's CPUs. */
+		*copy = index == MSR_SYSCALL_MASK ? (u32)value : value;
 		vcpu->hw->syscall_stale = true;
 	} else if (f >= 0) {
 		vmx_set(vcpu->hw, f, value);

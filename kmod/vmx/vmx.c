@@ -42,7 +42,7 @@
  * of it to itself until VMCLEAR; it is current while it is the one that VMREAD
  * works on there.  hw->cpu says where it is loaded; that CPU alone, interrupts
  * off, loads and clears it (others ask by IPI).  When it is cleared all its
- * fields have been copied: nobody who holds vcpu->lock has to wait for a CPU
+ * fields are saved: nobody who holds vcpu->lock has to wait for a CPU
  * with VMX to read or write a register.
  */
 #define pr_fmt(fmt) "lucid: " fmt
@@ -234,6 +234,25 @@ static int vmx_check_l1tf(void)
 	return -EOPNOTSUPP;
 }
 
+/* What perf wants switched: its global control by the VMCS, if that can, the rest by hand. */
+static void vmx_probe_perf(void)
+{
+	struct perf_guest_switch_msr *msr;
+	bool listed = false;
+	int nr = 0, i;
+
+	msr = perf_guest_get_msrs(&nr, NULL);
+	for (i = 0; i < nr; i++)
+		listed |= msr[i].msr == MSR_CORE_PERF_GLOBAL_CTRL;
+	vmx.perf = nr;
+	vmx.perf_global_ctrl = listed && (vmx.exit & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL) &&
+			       (vmx.entry & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
+	if (!vmx.perf_global_ctrl) {
+		vmx.exit &= ~VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
+		vmx.entry &= ~VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
+	}
+}
+
 /**
  * vmx_probe - is there VMX, and is it good enough?
  *
@@ -245,7 +264,7 @@ int vmx_probe(void)
 	const u64 enabled = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
 	u32 ctl[VMX_CTL_NR];
 	u64 basic, misc, feat;
-	int r, nr = 0;
+	int r;
 
 	if (!(cpuid_ecx(1) & BIT(5))) {
 		pr_err("this CPU has neither SVM nor VMX (in a virtual machine: is nesting enabled?)\n");
@@ -293,14 +312,13 @@ int vmx_probe(void)
 	vmx.tpr_shadow = vmx.proc & CPU_BASED_TPR_SHADOW;
 	if (!vmx.tpr_shadow)
 		vmx.proc |= CPU_BASED_CR8_STORE_EXITING;
-	vmx.perf_global_ctrl = (vmx.exit & VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL) &&
-			       (vmx.entry & VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL);
-	if (!vmx.perf_global_ctrl) {
-		vmx.exit &= ~VM_EXIT_LOAD_IA32_PERF_GLOBAL_CTRL;
-		vmx.entry &= ~VM_ENTRY_LOAD_IA32_PERF_GLOBAL_CTRL;
-	}
-	perf_guest_get_msrs(&nr, NULL);
-	vmx.perf = nr;
+	vmx_probe_perf();
+	/*
+	 * A CPU with five levels may take wider addresses in the MSR, which guests
+	 * write, than WRGSBASE does while the host uses four.
+	 */
+	vmx.gs_by_instruction = boot_cpu_has(X86_FEATURE_FSGSBASE) &&
+				(!(cpuid_ecx(7) & BIT(16)) || pgtable_l5_enabled());
 	vmx.zero_len_event = misc & VMX_MISC_ZERO_LEN_INS;
 	vmx.longest_stay = min_t(u64, (u64)tsc_khz * VMX_LONGEST_STAY_MS >>
 				      (misc & 0x1f), U32_MAX);
@@ -382,7 +400,6 @@ void vmx_unsetup(void)
 
 /* ---- loaded and current --------------------------------------------------- */
 
-#define VMX_ALL_FIELDS	(~0ull >> (64 - VMX_NR_FIELDS))
 #define VMX_GUEST_MASK	(~0ull >> (64 - VMX_NR_GUEST))
 #define VMX_ALL_EXIT	((1u << VMX_NR_EXIT) - 1)
 
@@ -393,14 +410,17 @@ static void vmx_make_current(struct lucid_hw_vcpu *hw)
 
 	if (vc->current_vmcs == hw)
 		return;
-	vmx_ptrld(hw->vmcs_pa);
-	vc->current_vmcs = hw;
 	if (hw->cpu < 0) {
+		/* In the list first: a crash in between is to clear it too. */
 		list_add(&hw->link, &vc->loaded);
 		hw->launched = false;
 		hw->host_valid = false;
+		/* A new one is made ready by this (SDM vol. 3C, "Initializing a VMCS"). */
+		vmx_clear(hw->vmcs_pa);
 		WRITE_ONCE(hw->cpu, smp_processor_id());
 	}
+	vmx_ptrld(hw->vmcs_pa);
+	vc->current_vmcs = hw;
 }
 
 /* Copy all of it and clear it.  Context: interrupts off, on the CPU that has it. */
@@ -412,19 +432,14 @@ static void vmx_evict_here(struct lucid_hw_vcpu *hw)
 
 	vmx_make_current(hw);
 	for (i = 0; i < VMX_NR_FIELDS; i++)
-		if (!(hw->have & BIT_ULL(i)))
-			hw->field[i] = vmread(vmx_encoding[i]);
+		hw->saved[i] = vmread(vmx_encoding[i]);
 	for (i = 0; i < VMX_NR_EXIT; i++)
-		if (!(hw->exit_have & BIT(i)))
-			hw->exit[i] = vmread(vmx_exit_encoding[i]);
-	hw->have = VMX_ALL_FIELDS;
-	hw->exit_have = VMX_ALL_EXIT;
+		hw->saved_exit[i] = vmread(vmx_exit_encoding[i]);
 	vmx_clear(hw->vmcs_pa);
 	list_del(&hw->link);
 	vc->current_vmcs = NULL;
 	if (before && before != hw)
 		vmx_make_current(before);
-	hw->at_hand = false;
 	/* From here on it may be loaded elsewhere. */
 	smp_store_release(&hw->cpu, -1);
 }
@@ -452,7 +467,7 @@ static void vmx_evict_elsewhere(struct lucid_hw_vcpu *hw)
 
 /*
  * Make it current here, and interrupts off.  False: there is no VMX on this CPU
- * (it is going down); then all fields have copies.  Inside a stay it is always
+ * (it is going down); then all fields have been saved.  Inside a stay it is always
  * current, and outside interrupts are on.
  */
 static bool vmx_borrow(struct lucid_hw_vcpu *hw, unsigned long *flags)
@@ -485,10 +500,8 @@ u64 vmx_fetch(struct lucid_hw_vcpu *hw, enum vmx_field f)
 {
 	unsigned long flags;
 
-	if (vmx_borrow(hw, &flags)) {
-		hw->field[f] = vmread(vmx_encoding[f]);
-		hw->have |= BIT_ULL(f);
-	}
+	hw->field[f] = vmx_borrow(hw, &flags) ? vmread(vmx_encoding[f]) : hw->saved[f];
+	hw->have |= BIT_ULL(f);
 	local_irq_restore(flags);
 	return hw->field[f];
 }
@@ -497,10 +510,8 @@ u64 vmx_fetch_exit(struct lucid_hw_vcpu *hw, enum vmx_exit_field f)
 {
 	unsigned long flags;
 
-	if (vmx_borrow(hw, &flags)) {
-		hw->exit[f] = vmread(vmx_exit_encoding[f]);
-		hw->exit_have |= BIT(f);
-	}
+	hw->exit[f] = vmx_borrow(hw, &flags) ? vmread(vmx_exit_encoding[f]) : hw->saved_exit[f];
+	hw->exit_have |= BIT(f);
 	local_irq_restore(flags);
 	return hw->exit[f];
 }
@@ -603,6 +614,7 @@ int vmx_vcpu_create(struct lucid_vcpu *vcpu)
 		hw->virtual_apic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!hw->vmcs || (vmx.tpr_shadow && !hw->virtual_apic)) {
 		free_page((unsigned long)hw->vmcs);
+		free_page((unsigned long)hw->virtual_apic);
 		kfree(hw);
 		return -ENOMEM;
 	}
@@ -778,6 +790,7 @@ void vmx_save_host(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 	u64 cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
+	u16 ldt;
 
 	if (unlikely(cr3 != hw->host.cr3)) {
 		hw->host.cr3 = cr3;
@@ -787,7 +800,11 @@ void vmx_save_host(struct lucid_vcpu *vcpu)
 		hw->host.cr4 = cr4;
 		vmwrite(HOST_CR4, cr4);
 	}
-	store_ldt(hw->host.ldt);
+	/* An exit leaves none: only what was loaded since is seen here. */
+	store_ldt(ldt);
+	if (unlikely(ldt))
+		hw->host.ldt = ldt;
+	hw->host.debugctl = get_debugctlmsr();
 }
 
 /*
@@ -798,7 +815,7 @@ static noinstr u64 vmx_swap_kernel_gs(u64 new)
 {
 	u64 old;
 
-	if (static_cpu_has(X86_FEATURE_FSGSBASE)) {
+	if (vmx.gs_by_instruction) {
 		asm volatile("swapgs\n\t"
 			     "rdgsbase %0\n\t"
 			     "wrgsbase %1\n\t"
@@ -820,8 +837,8 @@ static void vmx_write_syscall_msrs(struct vmx_cpu *vc, const u64 *values)
 	for (i = 0; i < VMX_NR_SYSCALL; i++) {
 		if (vc->syscall_now[i] == values[i])
 			continue;
-		wrmsrl(index[i], values[i]);
-		vc->syscall_now[i] = values[i];
+		if (!wrmsrl_safe(index[i], values[i]))
+			vc->syscall_now[i] = values[i];
 	}
 }
 
@@ -854,6 +871,7 @@ void vmx_load(struct lucid_vcpu *vcpu)
 		vmx_write_constants(vcpu);
 	vcpu->last_cpu = smp_processor_id();
 
+	hw->host.ldt = 0;
 	vmx_save_host(vcpu);
 	savesegment(ds, hw->host.ds);
 	savesegment(es, hw->host.es);
@@ -870,7 +888,6 @@ void vmx_load(struct lucid_vcpu *vcpu)
 		hw->host.fs_base = fs_base;
 		vmwrite(HOST_FS_BASE, fs_base);
 	}
-	hw->host.debugctl = get_debugctlmsr();
 	hw->host.gs_base = vmx_swap_kernel_gs(hw->kernel_gs_base);
 	hw->kernel_gs_loaded = true;
 	vmx_load_syscall_msrs(vcpu);
@@ -893,6 +910,7 @@ void vmx_unload(struct lucid_vcpu *vcpu)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 
+	hw->at_hand = false;
 	if (unlikely(hw->tsc_aux_loaded))
 		wrmsrl(MSR_TSC_AUX, this_cpu_read(vmx_cpus.tsc_aux));
 	hw->tsc_aux_loaded = false;
@@ -1038,12 +1056,12 @@ static void vmx_write_dirty(struct lucid_hw_vcpu *hw)
 		vmx_set(hw, VMX_PENDING_DB, vmx_get(hw, VMX_PENDING_DB) | DR_STEP);
 		dirty = hw->dirty;
 	}
-	do {
+	while (dirty) {
 		unsigned int i = __ffs64(dirty);
 
 		vmwrite(vmx_encoding[i], hw->field[i]);
 		dirty &= dirty - 1;
-	} while (dirty);
+	}
 	hw->dirty = 0;
 }
 
@@ -1051,6 +1069,7 @@ static bool vmx_refused(struct lucid_vcpu *vcpu, bool failed)
 {
 	struct lucid_hw_vcpu *hw = vcpu->hw;
 
+	hw->at_hand = false;
 	hw->failed_error = failed ? vmread(VM_INSTRUCTION_ERROR) : 0;
 	if (!failed && (u16)hw->reason == EXIT_REASON_MCE_DURING_VMENTRY)
 		lucid_machine_check();

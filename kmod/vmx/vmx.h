@@ -13,7 +13,7 @@
  * more than memory; ioctls and slow handlers run anywhere.  So each field has a
  * copy: @have says that it is good, @dirty that the VMCS does not have it yet.
  * An exit makes the copies of what the guest may have changed bad; a VMCS that
- * is loaded nowhere has all its copies good (vmx.c, "loaded and current").
+ * is loaded nowhere has been copied whole (@saved; vmx.c, "loaded and current").
  */
 #define VMX_SEGMENT(X, name)							\
 	X(name##_SEL, GUEST_##name##_SELECTOR) X(name##_LIMIT, GUEST_##name##_LIMIT)	\
@@ -88,6 +88,8 @@ struct lucid_hw_vcpu {
 	bool at_hand;			/* current here, interrupts off: right after an exit */
 	u64 exit[VMX_NR_EXIT];
 	u32 exit_have;
+	/* All of them as of its clearing: the other CPU's to write, ours to read after. */
+	u64 saved[VMX_NR_FIELDS], saved_exit[VMX_NR_EXIT];
 	u32 reason;			/* of the last exit; bit 31: a failed entry */
 	u32 idt_info;			/* the delivery that it cut short */
 	u32 injecting;			/* LUCID_EVENT_ of the entry under way */
@@ -149,6 +151,7 @@ struct vmx_settings {
 	bool zero_len_event;
 	bool tpr_shadow;
 	bool perf_global_ctrl;
+	bool gs_by_instruction;		/* KERNEL_GS_BASE without MSR accesses */
 	bool perf;			/* perf has counters to switch */
 };
 
